@@ -1,0 +1,49 @@
+"""The `bioinstruct` command: `bioinstruct <verb> ...` is `python -m bioinstruct_jax.<verb> ...`."""
+
+import difflib
+import sys
+
+
+def train(words: list[str]) -> int:
+    """instruction-tune a LLaMA with LoRA, or in full"""
+    from bioinstruct_jax import train
+
+    return train.main(words)
+
+
+VERBS = {"train": train}
+
+USAGE = """\
+usage: bioinstruct <verb> [CONFIG.yaml] [--key=value ...]
+
+Instruction tuning of LLaMA for biomedical language processing, native to JAX and TPU.
+
+verbs:
+{verbs}
+
+  bioinstruct <verb> --help    every setting of a verb
+  bioinstruct --version        the version installed"""
+
+
+def main(words: list[str] | None = None) -> int:
+    """Run the verb that the first word names; returns its exit code, 2 for a command line that names none."""
+    words = sys.argv[1:] if words is None else words
+    usage = USAGE.format(verbs="\n".join(f"  {name:<12}{verb.__doc__}" for name, verb in VERBS.items()))
+    match words[:1]:
+        case ["-h" | "--help"]:
+            print(usage)
+            return 0
+        case ["--version"]:
+            from bioinstruct_jax import __version__
+
+            print(f"bioinstruct-jax {__version__}")
+            return 0
+        case []:
+            print(usage, file=sys.stderr)
+            return 2
+        case [name] if name in VERBS:
+            return VERBS[name](words[1:])
+    near = difflib.get_close_matches(words[0], VERBS, 1)
+    hint = f"did you mean {near[0]}?" if near else f"the verbs are {', '.join(VERBS)}"
+    print(f"bioinstruct: unknown verb {words[0]!r}; {hint}", file=sys.stderr)
+    return 2

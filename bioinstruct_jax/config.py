@@ -1,0 +1,317 @@
+"""Every setting of a training job: one tree of frozen dataclasses, checked when it is made.
+
+The names of a key on the command line (``--optimizer.learning_rate=1e-4``), in a YAML file and in Python are the same.
+`settings.py` reads files and command lines into this tree; nothing else makes one.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import ConfigDict, Field, model_validator
+from pydantic.dataclasses import dataclass
+
+config = dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+
+Int = Annotated[int, Field(strict=True)]  # "3" and true are no integers
+Float = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+Flag = Annotated[bool, Field(strict=True)]
+Positive = Annotated[Int, Field(gt=0)]
+Natural = Annotated[Int, Field(ge=0)]
+Fraction = Annotated[Float, Field(ge=0, lt=1)]
+
+PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+
+
+@config
+class RopeScaling:
+    """How rotary frequencies are stretched beyond the original context; the names are those of ``config.json``."""
+
+    rope_type: Annotated[Literal["linear", "dynamic", "llama3"], Field(description="which rule stretches them")]
+    factor: Annotated[Float, Field(gt=0, description="how many times longer the context becomes")]
+    low_freq_factor: Annotated[Float | None, Field(description="llama3 only: below this frequency all is scaled")] = (
+        None
+    )
+    high_freq_factor: Annotated[Float | None, Field(description="llama3 only: above it nothing is scaled")] = None
+    original_max_position_embeddings: Annotated[
+        Positive | None, Field(description="the context the base was trained with (llama3; dynamic if given)")
+    ] = None
+
+    @model_validator(mode="after")
+    def _complete(self) -> "RopeScaling":
+        bands = (self.low_freq_factor, self.high_freq_factor)
+        if self.rope_type == "llama3" and None in (*bands, self.original_max_position_embeddings):
+            raise ValueError(
+                "rope_type llama3 needs low_freq_factor, high_freq_factor and original_max_position_embeddings"
+            )
+        if self.rope_type != "llama3" and bands != (None, None):
+            raise ValueError(f"low_freq_factor and high_freq_factor mean nothing for rope_type {self.rope_type}")
+        return self
+
+
+@config
+class Shape:
+    """The size of a LLaMA, under the names of Hugging Face's ``config.json``."""
+
+    vocab_size: Annotated[Positive | None, Field(description="rows of the embedding; null: the tokenizer's size")] = (
+        None
+    )
+    hidden_size: Annotated[Positive, Field(description="width of the residual stream")]
+    intermediate_size: Annotated[Positive, Field(description="width of the SwiGLU layer")]
+    num_hidden_layers: Annotated[Positive, Field(description="number of layers")]
+    num_attention_heads: Annotated[Positive, Field(description="query heads")]
+    num_key_value_heads: Annotated[
+        Positive | None, Field(description="key and value heads; null: as many as query")
+    ] = None
+    head_dim: Annotated[Positive | None, Field(description="size of a head; null: hidden_size / heads")] = None
+    max_position_embeddings: Annotated[Positive, Field(description="longest context of the base, in tokens")] = 2048
+    rms_norm_eps: Annotated[Float, Field(gt=0, description="epsilon of RMSNorm")] = 1e-5
+    rope_theta: Annotated[Float, Field(gt=0, description="base of the rotary frequencies")] = 10000.0
+    rope_scaling: Annotated[RopeScaling | None, Field(description="null: plain rotary positions")] = None
+    tie_word_embeddings: Annotated[Flag, Field(description="the head is the embedding, transposed")] = False
+    attention_bias: Annotated[Flag, Field(description="q, k, v and o have a bias")] = False
+    mlp_bias: Annotated[Flag, Field(description="gate, up and down have a bias")] = False
+    initializer_range: Annotated[Float, Field(gt=0, description="standard deviation of random weights")] = 0.02
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Shape":
+        if self.head_dim is None and self.hidden_size % self.num_attention_heads:
+            raise ValueError(
+                f"hidden_size {self.hidden_size} is no multiple of num_attention_heads {self.num_attention_heads}; "
+                "give head_dim"
+            )
+        if self.num_attention_heads % self.key_value_heads:
+            raise ValueError(
+                f"num_attention_heads {self.num_attention_heads} is no multiple of "
+                f"num_key_value_heads {self.key_value_heads}"
+            )
+        if self.head_size % 2:
+            raise ValueError(f"head_dim {self.head_size} is odd; rotary positions need an even one")
+        return self
+
+    @property
+    def key_value_heads(self) -> int:
+        return self.num_key_value_heads or self.num_attention_heads
+
+    @property
+    def head_size(self) -> int:
+        return self.head_dim or self.hidden_size // self.num_attention_heads
+
+
+@config
+class Model:
+    """The base model."""
+
+    weights: Annotated[
+        str, Field(min_length=1, description="'random', or a local folder, bucket URL or hub id in Hugging Face layout")
+    ]
+    revision: Annotated[str | None, Field(description="branch, tag or commit of a hub id")] = None
+    shape: Annotated[
+        Shape | None, Field(description="size; needed for random weights, else compared with config.json")
+    ] = None
+    dtype: Annotated[
+        Literal["float32", "bfloat16"], Field(description="of the frozen base and of the matrix products")
+    ] = "bfloat16"
+    remat: Annotated[
+        Literal["full", "none"], Field(description="recompute each layer in the backward pass, or keep its values")
+    ] = "full"
+
+    @model_validator(mode="after")
+    def _has_shape(self) -> "Model":
+        if self.weights == "random" and self.shape is None:
+            raise ValueError("weights 'random' need model.shape (hidden_size, num_hidden_layers, ...)")
+        return self
+
+
+@config
+class Lora:
+    """Low-rank adapters (Hu et al., 2021): y = xW + s (xA)B with s = alpha / rank, or alpha / sqrt(rank) for rsLoRA."""
+
+    rank: Annotated[Positive, Field(description="r: columns of A, rows of B")] = 16
+    alpha: Annotated[Float, Field(gt=0, description="numerator of the scale")] = 32.0
+    dropout: Annotated[Fraction, Field(description="share of the adapter's inputs set to zero in training")] = 0.0
+    rslora: Annotated[Flag, Field(description="scale by alpha / sqrt(rank), Kalajdzievski 2023")] = False
+    targets: Annotated[tuple[str, ...], Field(description="projections that get an adapter")] = PROJECTIONS
+
+    @model_validator(mode="after")
+    def _known(self) -> "Lora":
+        unknown = [name for name in self.targets if name not in PROJECTIONS]
+        if unknown or not self.targets or len(set(self.targets)) < len(self.targets):
+            raise ValueError(f"targets {list(self.targets)}: give each of {', '.join(PROJECTIONS)} at most once")
+        return self
+
+
+@config
+class Tokenizer:
+    """Where the tokenizer comes from."""
+
+    path: Annotated[
+        str | None, Field(description="folder or hub id, 'tiny' for the one shipped; null: the model's own folder")
+    ] = None
+    train_vocab_size: Annotated[
+        Positive | None, Field(ge=260, description="train a byte-level BPE of this size on the training rows instead")
+    ] = None
+
+    @model_validator(mode="after")
+    def _one(self) -> "Tokenizer":
+        if self.path and self.train_vocab_size:
+            raise ValueError("path and train_vocab_size exclude each other: load a tokenizer or train one")
+        return self
+
+
+@config
+class Source:
+    """One file, folder or data set of instructions."""
+
+    path: Annotated[
+        str, Field(min_length=1, description="'seeds', a file, a folder in hub layout, a bucket URL or a hub id")
+    ]
+    format: Annotated[
+        Literal["auto", "alpaca", "chat", "csv", "parquet", "hub", "seeds"],
+        Field(description="auto: by the name and first bytes"),
+    ] = "auto"
+    split: Annotated[str, Field(description="split of a hub data set")] = "train"
+    weight: Annotated[
+        Float, Field(gt=0, description="times a row is seen an epoch; the fraction is drawn by seed, row by row")
+    ] = 1.0
+    categories: Annotated[tuple[str, ...], Field(description="keep only these categories; empty: all")] = ()
+    columns: Annotated[
+        dict[str, str], Field(description="our field -> the file's, e.g. {instruction: question, output: answer}")
+    ] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _columns(self) -> "Source":
+        known = ("id", "instruction", "input", "output", "category", "system", "messages")
+        for ours in self.columns:
+            if ours not in known:
+                raise ValueError(f"columns: unknown field {ours!r}; the fields are {', '.join(known)}")
+        return self
+
+
+TEMPLATES = ("alpaca", "medtuned", "llama2", "llama3", "tokenizer")
+
+
+@config
+class Data:
+    """From rows of text to rows of tokens."""
+
+    sources: Annotated[tuple[Source, ...], Field(min_length=1, description="what to train on")]
+    template: Annotated[
+        Literal["alpaca", "medtuned", "llama2", "llama3", "tokenizer"],
+        Field(description="how a row becomes a prompt; 'tokenizer': its own chat template"),
+    ] = "alpaca"
+    length: Annotated[Positive, Field(ge=8, description="tokens in a row of the batch")] = 2048
+    packing: Annotated[Flag, Field(description="several examples in a row, kept apart by segment ids")] = True
+    over_length: Annotated[
+        Literal["drop", "truncate_input", "raise"], Field(description="what to do with an example longer than length")
+    ] = "drop"
+    on_bad_row: Annotated[
+        Literal["report", "raise"], Field(description="report: count it, write it to bad_rows.jsonl, go on")
+    ] = "report"
+    held_out: Annotated[
+        Float, Field(ge=0, le=0.5, description="share kept for the held-out loss, grouped by prompt and by answer")
+    ] = 0.0
+    cache_dir: Annotated[str, Field(min_length=1, description="folder for tokenised rows")] = "~/.cache/bioinstruct-jax"
+
+
+@config
+class Optimizer:
+    """AdamW (Loshchilov and Hutter, 2019) with warm-up and decay."""
+
+    learning_rate: Annotated[Float, Field(gt=0, description="peak learning rate")] = 2e-4
+    schedule: Annotated[
+        Literal["cosine", "linear", "constant"], Field(description="how it falls to zero after warm-up")
+    ] = "cosine"
+    warmup_steps: Annotated[Natural, Field(description="steps over which it rises from zero")] = 0
+    weight_decay: Annotated[Float, Field(ge=0, description="decoupled decay of every trained weight")] = 0.0
+    b1: Annotated[Fraction, Field(description="decay of the first moment")] = 0.9
+    b2: Annotated[Fraction, Field(description="decay of the second moment")] = 0.999
+    eps: Annotated[Float, Field(gt=0, description="added to the root of the second moment")] = 1e-8
+    clip_norm: Annotated[
+        Float | None, Field(gt=0, description="largest global norm of the gradient; null: no clipping")
+    ] = 1.0
+
+
+@config
+class Training:
+    """How long, how much at once, how often to look."""
+
+    epochs: Annotated[Float | None, Field(gt=0, description="passes over the rows; null: steps")] = None
+    steps: Annotated[Positive | None, Field(description="optimizer steps; null: epochs")] = None
+    batch_rows: Annotated[Positive, Field(description="rows in an optimizer step, over all devices")] = 8
+    micro_batches: Annotated[Positive, Field(description="parts a step is computed in, weighted by target tokens")] = 1
+    eval_every: Annotated[Natural, Field(description="steps between held-out losses; 0: at the end only")] = 0
+    checkpoint_every: Annotated[Natural, Field(description="steps between checkpoints; 0: at the end only")] = 0
+    keep_checkpoints: Annotated[Positive, Field(description="checkpoints kept, newest first")] = 2
+
+    @model_validator(mode="after")
+    def _one(self) -> "Training":
+        if (self.epochs is None) == (self.steps is None):
+            raise ValueError("give either epochs or steps, not both and not neither")
+        if self.batch_rows % self.micro_batches:
+            raise ValueError(f"batch_rows {self.batch_rows} is no multiple of micro_batches {self.micro_batches}")
+        return self
+
+
+@config
+class Mesh:
+    """How many devices along each axis; -1 once: all that are left."""
+
+    data: Annotated[Int, Field(description="copies of the model, each with its share of the batch")] = 1
+    fsdp: Annotated[Int, Field(description="devices that share weights and batch")] = -1
+    tensor: Annotated[Int, Field(description="devices that share heads and the feed-forward width")] = 1
+
+    @model_validator(mode="after")
+    def _sizes(self) -> "Mesh":
+        sizes = (self.data, self.fsdp, self.tensor)
+        if any(size == 0 or size < -1 for size in sizes) or sizes.count(-1) > 1:
+            raise ValueError(f"data, fsdp, tensor = {sizes}: each is a positive number, one of them may be -1")
+        return self
+
+
+@config
+class Train:
+    """A training job."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="name of the run folder")]
+    runs_dir: Annotated[str, Field(min_length=1, description="where run folders stand; local or a bucket")] = "runs"
+    seed: Annotated[Natural, Field(le=2**31 - 1, description="of weights, data order, dropout and draws")] = 0
+    platform: Annotated[Literal["auto", "cpu", "gpu", "tpu"], Field(description="auto: the best that JAX finds")] = (
+        "auto"
+    )
+    trainable: Annotated[
+        Literal["lora", "all"], Field(description="lora: adapters on a frozen base; all: full fine-tuning")
+    ] = "lora"
+    model: Model
+    lora: Lora = Lora()
+    tokenizer: Tokenizer = Tokenizer()
+    data: Data
+    optimizer: Optimizer = Optimizer()
+    training: Training
+    mesh: Mesh = Mesh()
+    track: Annotated[
+        Literal["none", "tensorboard", "wandb"], Field(description="also send metrics there; needs the extra 'track'")
+    ] = "none"
+
+    @model_validator(mode="after")
+    def _possible(self) -> "Train":
+        if self.model.weights == "random" and not (self.tokenizer.path or self.tokenizer.train_vocab_size):
+            raise ValueError(
+                "model.weights 'random' has no tokenizer of its own: give tokenizer.path or tokenizer.train_vocab_size"
+            )
+        if self.tokenizer.train_vocab_size and self.model.weights != "random":
+            raise ValueError(
+                f"tokenizer.train_vocab_size makes a new vocabulary, but model.weights {self.model.weights!r} "
+                "was trained with another; use its own tokenizer or model.weights 'random'"
+            )
+        if self.model.shape and self.data.length > self.model.shape.max_position_embeddings:
+            raise ValueError(
+                f"data.length {self.data.length} is beyond model.shape.max_position_embeddings "
+                f"{self.model.shape.max_position_embeddings}"
+            )
+        if self.training.eval_every and not self.data.held_out:
+            raise ValueError("training.eval_every needs rows to evaluate: set data.held_out, e.g. 0.05")
+        if self.training.steps and self.optimizer.warmup_steps > self.training.steps:
+            raise ValueError(
+                f"optimizer.warmup_steps {self.optimizer.warmup_steps} is more than "
+                f"training.steps {self.training.steps}"
+            )
+        return self

@@ -1,0 +1,1 @@
+"""From files of instructions to rows of tokens; no JAX, torch or TensorFlow here."""

@@ -1,0 +1,127 @@
+"""A source of instructions, read as a stream of records and bad rows."""
+
+import hashlib
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import PurePosixPath
+
+from upath import UPath
+
+from bioinstruct_jax import files
+from bioinstruct_jax.config import Source
+from bioinstruct_jax.data import formats, hub
+from bioinstruct_jax.data.jsonlines import json_rows
+from bioinstruct_jax.data.records import FIELDS, BadRow, Record, Row, SourceError, from_fields, from_messages
+from bioinstruct_jax.data.seeds import seed_files, seed_records
+from bioinstruct_jax.data.tables import csv_rows, parquet_rows
+from bioinstruct_jax.resources import resource
+
+
+def read(source: Source) -> Iterator[Record | BadRow]:
+    """Streams a source: every row is either a record or a bad row with its line number (from 1) and the reason.
+
+    A record's id is the row's own or ``<name of the file>:<line>``; ids may repeat, `mixture.mix` makes them unique.
+    Raises FileNotFoundError, or SourceError (a ValueError) if the source cannot be read as a whole, has no rows, has
+    only bad rows, or if ``columns`` names a field that no row has.
+    """
+    try:
+        yield from _read(source)
+    except SourceError as error:
+        raise SourceError(f"{source.path}: {error}") from error
+    except FileNotFoundError:
+        raise
+    except (OSError, EOFError, zlib.error) as error:
+        raise SourceError(f"{source.path}: cannot be read: {error}") from error
+
+
+def _read(source: Source) -> Iterator[Record | BadRow]:
+    form = formats.format_of(source)
+    if form == "seeds":
+        if source.columns:
+            raise SourceError("columns mean nothing for seeds, whose form is fixed; leave them out")
+        found = seed_records(_seeds(source), source.path)
+    else:
+        found = _converted(_rows(source, form), source, form)
+    unseen = set(source.columns.values())
+    keys: dict[str, object] = {}
+    bad: list[BadRow] = []
+    good = 0
+    for row, item in found:
+        if isinstance(item, Record):
+            good += 1
+        elif len(bad) < 3:
+            bad.append(item)
+        if unseen and isinstance(row.value, dict):
+            unseen -= row.value.keys()
+            keys = keys or row.value
+        yield item
+    if not good and not bad:
+        raise SourceError("no rows: the source is empty")
+    if not good:
+        reasons = "; ".join(f"line {row.line}: {row.reason}" for row in bad)
+        raise SourceError(f"every row is bad, read as {form}; the first: {reasons}. Check format and columns")
+    if unseen:
+        names = ", ".join(map(repr, sorted(unseen)))
+        raise SourceError(f"columns: no row has a field {names}; the first row has {', '.join(map(repr, keys))}")
+
+
+def _rows(source: Source, form: str) -> Iterator[Row]:
+    place = formats.path(source)
+    if form == "hub":
+        folder = formats.kind(source) == "folder"
+        yield from hub.folder_rows(place, source.split) if folder else hub.hub_rows(source.path, source.split)
+        return
+    formats.start(source)
+    keys = [source.columns.get(field, field) for field in FIELDS]
+    with files.open_bytes(place) as file:
+        match form:
+            case "csv":
+                yield from csv_rows(file)
+            case "parquet":
+                yield from parquet_rows(file, keys)
+            case _:
+                yield from json_rows(file, lines=formats.suffix(source) in (".jsonl", ".ndjson"), keys=keys)
+
+
+def _converted(rows: Iterator[Row], source: Source, form: str) -> Iterator[tuple[Row, Record | BadRow]]:
+    name = PurePosixPath(source.path).name
+    instruction, messages = (source.columns.get(field, field) for field in ("instruction", "messages"))
+    convert: Callable[..., Record]
+    for row in rows:
+        if row.reason:
+            yield row, row.bad(source.path, row.reason)
+            continue
+        match form:
+            case "alpaca":
+                convert = from_fields
+            case "chat":
+                convert = from_messages
+            case _:  # a table tells by its columns
+                fields = row.value if isinstance(row.value, dict) else {}
+                convert = from_messages if messages in fields and instruction not in fields else from_fields
+        try:
+            yield row, convert(row.value, source.columns, default_id=f"{name}:{row.line}", source=source.path)
+        except ValueError as error:
+            yield row, row.bad(source.path, str(error))
+
+
+def _seeds(source: Source) -> UPath:
+    return files.path(resource("seeds")) if source.path == "seeds" else formats.path(source)
+
+
+def digest(source: Source) -> str:
+    """Hex SHA-256 of the bytes of a source's file; of the names and digests of its files if it is a folder.
+
+    Empty for a data set of the hub, which is known by its name and rows only. Raises what `read` raises.
+    """
+    form = formats.format_of(source)
+    if form == "seeds":
+        places = seed_files(_seeds(source))
+    elif formats.kind(source) == "file":
+        return files.sha256(formats.path(source))
+    elif formats.kind(source) == "folder":
+        places = hub.data_files(formats.path(source))
+    else:
+        return ""
+    lines = "".join(f"{place.name} {files.sha256(place)}\n" for place in places)
+    return hashlib.sha256(lines.encode("utf-8", "surrogateescape")).hexdigest()

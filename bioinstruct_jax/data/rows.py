@@ -1,0 +1,142 @@
+"""Examples to rows of equal length."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from bioinstruct_jax.data.packing import pack
+from bioinstruct_jax.data.prompts import Template
+from bioinstruct_jax.data.records import Record
+from bioinstruct_jax.data.tokenizer import fingerprint as tokenizer_fingerprint
+from bioinstruct_jax.data.tokens import Example, Refused, encode_all, shorten_input
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+FORMAT = 1  # raise it when the same records would become other rows
+NAMED = 100  # ids a report lists for each reason
+DTYPES = {"tokens": np.int32, "segments": np.int32, "positions": np.int32, "weights": np.uint8}
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """N rows of S tokens, each array [N, S].
+
+    `segments` (int32) is 0 for padding, else 1, 2, ... within a row; `positions` (int32) restart at 0 with each
+    segment; `weights` (uint8) is 1 where the token is a target. Padding is known by its segment, never by a token id.
+    """
+
+    tokens: np.ndarray
+    segments: np.ndarray
+    positions: np.ndarray
+    weights: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Built:
+    """Rows and what became of the records: counts, dropped and truncated ids by reason, packing efficiency."""
+
+    rows: Rows
+    report: dict
+
+
+def build(
+    records: Sequence[Record],
+    template: Template,
+    tokenizer: PreTrainedTokenizerFast,
+    *,
+    length: int,
+    packing: bool,
+    over_length: Literal["drop", "truncate_input", "raise"],
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Built:
+    """Encodes and packs records; no example is split and no answer is cut.
+
+    Args:
+      length: tokens in a row, S.
+      packing: several examples in a row; else one.
+      over_length: what to do with an example of more than `length` tokens.
+
+    Raises:
+      ValueError: an example is longer than `length` and `over_length` is ``raise``.
+    """
+    examples: list[Example] = []
+    dropped: dict[str, list[str]] = {}
+    truncated: list[str] = []
+    for record, encoded in zip(records, encode_all(records, template, tokenizer, on_progress), strict=True):
+        if isinstance(encoded, Refused):
+            dropped.setdefault(encoded.reason, []).append(encoded.id)
+        elif len(encoded.tokens) <= length:
+            examples.append(encoded)
+        elif over_length == "raise":
+            raise ValueError(
+                f"record {record.id} has {len(encoded.tokens)} tokens, {len(encoded.tokens) - length} more than "
+                f"data.length {length}; raise data.length or set data.over_length to drop or truncate_input"
+            )
+        elif over_length == "truncate_input" and (shorter := shorten_input(record, template, tokenizer, length)):
+            examples.append(shorter)
+            truncated.append(record.id)
+        else:
+            why = "too long even without its input" if over_length == "truncate_input" else "too long"
+            dropped.setdefault(f"{why} (more than {length} tokens)", []).append(record.id)
+    lengths = [len(example.tokens) for example in examples]
+    rows = _fill(examples, pack(lengths, length) if packing else [[index] for index in range(len(examples))], length)
+    slots, tokens = rows.tokens.size, sum(lengths)
+    report = {
+        "records": len(records),
+        "examples": len(examples),
+        "dropped": {reason: _named(ids) for reason, ids in sorted(dropped.items())},
+        "truncated": _named(truncated),
+        "packing": {
+            "rows": len(rows.tokens),
+            "length": length,
+            "slots": slots,
+            "tokens": tokens,
+            "target_tokens": int(rows.weights.sum()),
+            "efficiency": round(tokens / slots, 4) if slots else 0.0,
+        },
+    }
+    return Built(rows, report)
+
+
+def _named(ids: list[str]) -> dict:
+    return {"count": len(ids), "ids": ids[:NAMED]}
+
+
+def _fill(examples: Sequence[Example], plan: Sequence[Sequence[int]], length: int) -> Rows:
+    arrays = {name: np.zeros((len(plan), length), dtype) for name, dtype in DTYPES.items()}
+    for row, members in enumerate(plan):
+        begin = 0
+        for segment, index in enumerate(members, start=1):
+            example = examples[index]
+            place = slice(begin, begin + len(example.tokens))
+            arrays["tokens"][row, place] = example.tokens
+            arrays["segments"][row, place] = segment
+            arrays["positions"][row, place] = np.arange(len(example.tokens))
+            arrays["weights"][row, place] = example.weights
+            begin = place.stop
+    return Rows(**arrays)
+
+
+def fingerprint(
+    records: Sequence[Record],
+    template: Template,
+    tokenizer: PreTrainedTokenizerFast,
+    *,
+    length: int,
+    packing: bool,
+    over_length: str,
+) -> str:
+    """sha256 (hex) of everything that rows follow from: texts and their order, tokenizer, template and settings."""
+    settings = [FORMAT, tokenizer_fingerprint(tokenizer), template.hash, length, packing, over_length]
+    digest = hashlib.sha256(json.dumps(settings).encode())
+    for record in records:
+        texts = [record.id, record.system, record.history, record.instruction, record.input, record.output]
+        digest.update(json.dumps(texts).encode() + b"\n")
+    return digest.hexdigest()

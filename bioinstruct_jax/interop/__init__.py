@@ -1,0 +1,1 @@
+"""What other tools read and write: hub weights, PEFT adapters, model cards."""

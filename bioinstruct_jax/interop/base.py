@@ -1,0 +1,97 @@
+"""The base model of a job: its size, its values on the mesh, and what identifies it afterwards."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from flax import nnx
+from upath import UPath
+
+from bioinstruct_jax.config import Shape, Train
+from bioinstruct_jax.interop import hub_config, hub_weights
+from bioinstruct_jax.model.weights import base_weights
+from bioinstruct_jax.training.state import Plan, by_path, from_paths, initialize
+
+
+@dataclass(frozen=True)
+class Base:
+    """Where a base model comes from.
+
+    Attributes:
+        shape: with its vocabulary size.
+        folder: its files in Hugging Face layout; None for random weights.
+    """
+
+    shape: Shape
+    folder: UPath | None
+
+
+def resolve(job: Train, vocabulary: int) -> Base:
+    """Find the base model and its size; reads config.json but no weights.
+
+    Args:
+        vocabulary: ids that the tokenizer can give; random weights get that many rows.
+
+    Raises:
+        ValueError: if the size, the settings and the tokenizer contradict each other; names both values.
+        FileNotFoundError: if the model is not there.
+    """
+    wanted = job.model.shape
+    if job.model.weights == "random":
+        assert wanted is not None  # config.Model holds this
+        shape = wanted if wanted.vocab_size else replace(wanted, vocab_size=vocabulary)
+        folder = None
+    else:
+        folder = hub_config.locate(job.model.weights, job.model.revision)
+        shape = hub_config.read_shape(folder)
+        if wanted is not None:
+            _same(wanted, shape, job.model.weights)
+    if vocabulary > (shape.vocab_size or 0):
+        raise ValueError(
+            f"the tokenizer has {vocabulary} ids but the base model only {shape.vocab_size} embedding rows: "
+            "they do not belong together; check tokenizer.path and model.weights"
+        )
+    if job.data.length > shape.max_position_embeddings:
+        raise ValueError(
+            f"data.length {job.data.length} is beyond the base model's max_position_embeddings "
+            f"{shape.max_position_embeddings}"
+        )
+    return Base(shape, folder)
+
+
+def _same(wanted: Shape, found: Shape, weights: str) -> None:
+    differences = [
+        f"model.shape.{name} {getattr(wanted, name)!r}, config.json {getattr(found, name)!r}"
+        for name in Shape.__dataclass_fields__
+        if name not in ("vocab_size", "initializer_range", "num_key_value_heads", "head_dim")
+        and getattr(wanted, name) != getattr(found, name)
+    ]
+    for name in ("key_value_heads", "head_size"):
+        if getattr(wanted, name) != getattr(found, name):
+            differences.append(f"{name} {getattr(wanted, name)}, config.json {getattr(found, name)}")
+    if wanted.vocab_size and wanted.vocab_size != found.vocab_size:
+        differences.append(f"model.shape.vocab_size {wanted.vocab_size}, config.json {found.vocab_size}")
+    if differences:
+        raise ValueError(f"model.shape is not that of {weights}: {'; '.join(differences)}")
+
+
+def place(job: Train, plan: Plan, base: Base) -> tuple[nnx.State, nnx.State]:
+    """The trained and the frozen tree with their values, made or read straight into their shards."""
+    if base.folder is None:
+        trained = initialize(plan.trained, plan.weights, base.shape, job.seed)
+        return trained, initialize(plan.frozen, plan.weights, base.shape, job.seed)
+    table = base_weights(base.shape)
+    if job.trainable == "all":
+        return from_paths(plan.trained, hub_weights.load(base.folder, by_path(plan.trained), table)), plan.frozen
+    frozen = from_paths(plan.frozen, hub_weights.load(base.folder, by_path(plan.frozen), table))
+    return initialize(plan.trained, plan.weights, base.shape, job.seed), frozen
+
+
+def identity(job: Train, plan: Plan, base: Base, trained: nnx.State, frozen: nnx.State) -> dict[str, Any]:
+    """Name and hash of the base: an adapter is worth nothing without knowing what it adapts."""
+    arrays = by_path(frozen if job.trainable == "lora" else trained)
+    return {
+        "weights": job.model.weights,
+        "revision": job.model.revision,
+        "seed": job.seed if base.folder is None else None,
+        "sha256": hub_weights.base_hash(arrays, base_weights(base.shape)),
+    }

@@ -1,0 +1,197 @@
+"""LLaMA weights in Hugging Face layout: read by slices straight into shards, written layer by layer, hashed."""
+
+import contextlib
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
+from typing import Any, BinaryIO
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import P
+from upath import UPath
+
+from bioinstruct_jax.interop.hub_folder import INDEX, SINGLE, HubTensor, check, check_tied, find, hub_tensors
+from bioinstruct_jax.interop.tensor_file import Tensor, read_rows, write
+from bioinstruct_jax.model.weights import Weight
+
+# -------------------------------------------------------------------- reading
+
+
+def load(
+    folder: UPath, abstract: Mapping[str, jax.ShapeDtypeStruct | jax.Array], table: dict[str, Weight]
+) -> dict[str, jax.Array]:
+    """The weights named in `abstract`, each in its dtype and sharding, as every process needs its own slices.
+
+    Beyond the arrays themselves the host holds one layer of one weight (the embedding and the head are read first).
+
+    Args:
+        folder: with ``model.safetensors``, or ``model.safetensors.index.json`` and its shards.
+        abstract: weights by path, with NamedShardings; stacked weights are whole along the layers. Arrays will do.
+        table: describes them; further entries (adapters) do not matter.
+
+    Raises:
+        FileNotFoundError: no safetensors files, or a shard of the index is missing.
+        ValueError: naming file and tensor: a damaged file, a missing, unexpected or misshapen tensor, NaN or infinity,
+            a head that is not the embedding it should be tied to.
+    """
+    table = {path: weight for path, weight in table.items() if path in abstract}
+    found = find(folder)
+    check(folder, found, table)
+    whole_first = sorted(abstract, key=lambda path: (table[path].stacked, -table[path].size))
+    with contextlib.ExitStack() as stack:
+        files = {tensor.file for tensor in found.values()}
+        streams = {file: stack.enter_context(file.open("rb")) for file in files}
+        check_tied(streams, found, table)
+        return {path: _load_weight(streams, found, table[path], abstract[path]) for path in whole_first}
+
+
+def _load_weight(
+    streams: dict[UPath, BinaryIO], found: dict[str, Tensor], weight: Weight, like: jax.ShapeDtypeStruct | jax.Array
+) -> jax.Array:
+    sharding = like.sharding
+    if not isinstance(sharding, jax.NamedSharding) or not isinstance(sharding.mesh, jax.sharding.Mesh):
+        raise TypeError(f"{weight.hub}: a NamedSharding on real devices says where it shall lie, not {sharding!r}")
+    if not weight.stacked:
+        return _place(streams, found[weight.hub], weight, like.dtype, sharding)
+    one = replace(weight, dims=weight.dims[1:], shape=weight.shape[1:])
+    one_sharding = jax.NamedSharding(sharding.mesh, P(*sharding.spec[1:]))
+    with jax.set_mesh(sharding.mesh):
+        stacked = jnp.zeros(like.shape, like.dtype, device=sharding)
+        for i in range(weight.shape[0]):
+            layer = _place(streams, found[weight.hub.format(i=i)], one, like.dtype, one_sharding)
+            stacked = jax.block_until_ready(_with_layer(stacked, layer, i))  # or many layers would wait in memory
+    return stacked
+
+
+@partial(jax.jit, donate_argnums=0)
+def _with_layer(stacked: jax.Array, layer: jax.Array, index: int) -> jax.Array:
+    return jax.lax.dynamic_update_slice_in_dim(stacked, layer[None], index, axis=0)
+
+
+def _place(
+    streams: dict[UPath, BinaryIO], tensor: Tensor, weight: Weight, dtype: np.dtype, sharding: jax.NamedSharding
+) -> jax.Array:
+    """One tensor as a sharded array, from the rows that this process's devices need."""
+    blocks: dict[tuple[int, int], np.ndarray] = {}  # devices that differ in columns share rows
+
+    def part(index: tuple[slice, ...] | None) -> np.ndarray:
+        piece, rows, columns = _piece(weight, index or (slice(None),) * len(weight.shape))
+        key = (rows.start, rows.stop)
+        if key not in blocks:
+            blocks[key] = read_rows(streams[tensor.file], tensor, rows, dtype)
+        block = blocks[key]
+        return piece.from_hub(block[:, columns] if block.ndim == 2 else block)
+
+    return jax.make_array_from_callback(weight.shape, sharding, part)
+
+
+def _piece(weight: Weight, index: tuple[slice, ...]) -> tuple[Weight, slice, slice]:
+    """A slice of a weight, as a smaller weight, and the rows and columns of the file that hold it.
+
+    Of several dimensions that form one of the file, only the first may be divided: then the slice is contiguous there.
+    """
+    bounds = [part.indices(size)[:2] for part, size in zip(index, weight.shape, strict=True)]
+    piece = replace(weight, shape=tuple(stop - start for start, stop in bounds))
+    if piece.kind in ("embedding", "scale", "bias"):
+        first, second = 0, 1
+    else:
+        first, second = weight.inputs, 0
+
+    def span(dimension: int, of_file: int) -> slice:
+        if of_file >= len(weight.hub_shape):
+            return slice(None)
+        unit = weight.hub_shape[of_file] // weight.shape[dimension]
+        return slice(bounds[dimension][0] * unit, bounds[dimension][1] * unit)
+
+    return piece, span(first, 0), span(second, 1)
+
+
+# -------------------------------------------------------------------- writing and hashing
+
+
+def save(folder: UPath, arrays: dict[str, Any], table: dict[str, Weight], *, max_shard_bytes: int) -> list[UPath]:
+    """The arrays as safetensors files in Hugging Face layout, with an index if there is more than one.
+
+    A model that stands in the folder is replaced. Its config.json and index go first, the new index comes after all
+    shards, and `hub_config.write_config` after that: no tool takes an interrupted folder for a model. Every process
+    calls this; the first one writes, holding one tensor at a time.
+
+    Args:
+        arrays: weights by path, in the type they shall have in the file; no other paths than the table's.
+        max_shard_bytes: of one file; a tensor that is larger has a file of its own.
+
+    Returns:
+        The files written.
+    """
+    shards: list[list[HubTensor]] = [[]]
+    size = 0
+    for tensor in hub_tensors(table):
+        bytes_ = _bytes(tensor, arrays, table)
+        if shards[-1] and size + bytes_ > max_shard_bytes:
+            shards.append([])
+            size = 0
+        shards[-1].append(tensor)
+        size += bytes_
+    count = len(shards)
+    names = [SINGLE] if count == 1 else [f"model-{i:05}-of-{count:05}.safetensors" for i in range(1, count + 1)]
+    first = jax.process_index() == 0
+    if first:
+        folder.mkdir(parents=True, exist_ok=True)
+        for old in (folder / "config.json", folder / INDEX, *folder.glob("model*.safetensors")):
+            old.unlink(missing_ok=True)
+    for name, tensors in zip(names, shards, strict=True):
+        entries = [(t.name, np.dtype(arrays[t.path].dtype), table[t.path].hub_shape) for t in tensors]
+        numbers = (to_host(arrays[t.path], table[t.path], t.layer) for t in tensors)
+        if first:
+            write(folder / name, entries, numbers)
+        else:
+            for _ in numbers:
+                pass  # the gathering of a shard is a joint effort
+    files = [folder / name for name in names]
+    if count > 1:
+        total = sum(_bytes(tensor, arrays, table) for tensors in shards for tensor in tensors)
+        placed = {tensor.name: name for name, tensors in zip(names, shards, strict=True) for tensor in tensors}
+        if first:
+            index = {"metadata": {"total_size": total}, "weight_map": placed}
+            (folder / INDEX).write_text(json.dumps(index, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+        files.append(folder / INDEX)
+    return files
+
+
+def _bytes(tensor: HubTensor, arrays: dict[str, Any], table: dict[str, Weight]) -> int:
+    layers = table[tensor.path].shape[0] if tensor.layer is not None else 1
+    return table[tensor.path].size // layers * np.dtype(arrays[tensor.path].dtype).itemsize
+
+
+def to_host(array: Any, weight: Weight, layer: int | None) -> np.ndarray:
+    """One tensor as the file has it, from a jax array in any sharding or a numpy array."""
+    if isinstance(array, jax.Array):
+        sharding = array.sharding
+        everywhere = jax.NamedSharding(sharding.mesh, P()) if isinstance(sharding, jax.NamedSharding) else None
+        array = jax.device_get(_layer(array, layer or 0, layer is not None, everywhere))
+    elif layer is not None:
+        array = array[layer]
+    return weight.to_hub(array)
+
+
+@partial(jax.jit, static_argnames=("stacked", "everywhere"))
+def _layer(array: jax.Array, index: int, stacked: bool, everywhere: jax.NamedSharding | None) -> jax.Array:
+    one = jax.lax.dynamic_index_in_dim(array, index, keepdims=False) if stacked else array
+    return one if everywhere is None else jax.reshard(one, everywhere)
+
+
+def base_hash(arrays: dict[str, Any], table: dict[str, Weight]) -> str:
+    """sha256 (hex) of weights: for each tensor in hub order its name, type, shape and bytes as in a safetensors file.
+
+    The same for any mesh; another for another dtype. Serves bases and adapters alike.
+    """
+    digest = hashlib.sha256()
+    for name, path, layer in hub_tensors(table):
+        array = np.ascontiguousarray(to_host(arrays[path], table[path], layer))
+        digest.update(f"{name} {array.dtype.name} {list(array.shape)}\n".encode())
+        digest.update(array.view(np.uint8).data)
+    return digest.hexdigest()

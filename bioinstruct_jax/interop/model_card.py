@@ -1,0 +1,181 @@
+"""The README.md of an adapter or a tuned model: what it is, what it was made from, and what it is not for."""
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from bioinstruct_jax.config import Train
+
+VLLM_RANK = 16  # vLLM's max_lora_rank, unless it is told another
+_VLLM_RANKS = (32, 64, 128, 256, 320, 512)  # the others it takes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Losses:
+    """Cross-entropies of a run, nats per target token.
+
+    Attributes:
+        steps: optimizer steps done.
+        train: of the last step.
+        held_out_before, held_out: before the first step and after the last one; None without held-out rows.
+    """
+
+    steps: int
+    train: float
+    held_out_before: float | None = None
+    held_out: float | None = None
+
+
+def card(
+    job: Train,
+    *,
+    base: dict[str, Any],
+    data: dict[str, Any],
+    losses: Losses,
+    sha256: str,
+    versions: dict[str, str],
+) -> str:
+    """Markdown with Hugging Face front matter.
+
+    Args:
+        base: ``weights``, ``revision`` and ``sha256`` of the base model, ``seed`` if it is random.
+        data: the run's data.json: ``sources``, ``train``, ``template``, ``tokenizer``.
+        losses: of the run.
+        sha256: of the trained weights (`hub_weights.base_hash`).
+        versions: of the packages that matter, by name.
+    """
+    random, lora = job.model.weights == "random", job.trainable == "lora"
+    sections = [
+        _front_matter(job),
+        f"# {job.name}\n\n{_summary(job)}",
+        f"## Not for clinical use\n\n{_limits(random)}",
+        f"## Data\n\n{_data(data)}",
+        f"## Training\n\n{_training(job, losses, data)}",
+        f"## How to use it\n\n{_usage(job)}",
+        f"## Where it comes from\n\n{_provenance(base, data, sha256, versions, lora)}",
+        "## Licence\n\nThe licence and use policy of the base model and the terms of each data source above apply to "
+        "these weights. Check them before you share or use the model; this project grants no rights in either.",
+    ]
+    return "\n\n".join(sections) + "\n"
+
+
+def _front_matter(job: Train) -> str:
+    lora = job.trainable == "lora"
+    fields: dict[str, Any] = {
+        "library_name": "peft" if lora else "transformers",
+        "pipeline_tag": "text-generation",
+        "language": ["en"],
+        "license": "other",
+        "license_name": "base-model-and-data",
+        "tags": ["bioinstruct-jax", "biomedical", "instruction-tuning", "jax", *(["lora"] if lora else [])],
+    }
+    if _hub_id(job.model.weights):
+        fields["base_model"] = job.model.weights
+        fields["base_model_relation"] = "adapter" if lora else "finetune"
+    datasets = [source.path for source in job.data.sources if _hub_id(source.path)]
+    if datasets:
+        fields["datasets"] = datasets
+    return f"---\n{yaml.safe_dump(fields, sort_keys=False, allow_unicode=True)}---"
+
+
+def _hub_id(name: str) -> bool:
+    """Whether a name reads as owner/name; a path of this machine has no place on the hub."""
+    return re.fullmatch(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", name) is not None and "." not in name.split("/")[0]
+
+
+def _shown(name: str) -> str:
+    """A name that may be shared: a hub id as it is, of a path the last part; safe inside a table."""
+    short = name if _hub_id(name) else name.rstrip("/\\").replace("\\", "/").rsplit("/", 1)[-1]
+    return re.sub(r"\s+", " ", short).replace("|", "\\|").replace("`", "'")
+
+
+def _summary(job: Train) -> str:
+    what = "LoRA adapter (PEFT form)" if job.trainable == "lora" else "fully fine-tuned model"
+    where = "a LLaMA with random weights" if job.model.weights == "random" else f"`{_shown(job.model.weights)}`"
+    return f"A {what} of {where}, instruction-tuned on biomedical text with bioinstruct-jax."
+
+
+def _limits(random: bool) -> str:
+    lines = [
+        "This model was made for research in biomedical language processing. It can state false things with "
+        "confidence, leave out what matters, and repeat biases and errors of its base and its data. It has not been "
+        "evaluated for safety. Do not use it for diagnosis, treatment, dosing, triage or any decision about a person's "
+        "health, and do not give it data of patients unless that is lawful where you are."
+    ]
+    if random:
+        lines.append(
+            "**Its base has random weights.** It shows that the training works and knows no medicine: what it writes "
+            "means nothing."
+        )
+    return "\n\n".join(lines)
+
+
+def _data(data: dict[str, Any]) -> str:
+    lines = ["| source | format | records kept | rows unreadable |", "| --- | --- | ---: | ---: |"]
+    lines += [
+        f"| {_shown(source['path'])} | {source['format']} | {source['kept']:,} | {source['bad']:,} |"
+        for source in data["sources"]
+    ]
+    train, packing = data["train"], data["train"]["packing"]
+    lines += ["", f"{train['examples']:,} examples in {packing['rows']:,} rows of {packing['length']:,} tokens; "]
+    lines[-1] += f"{packing['tokens']:,} tokens, {packing['target_tokens']:,} of them with loss."
+    return "\n".join(lines)
+
+
+def _training(job: Train, losses: Losses, data: dict[str, Any]) -> str:
+    optimizer, rows = job.optimizer, [("steps", f"{losses.steps:,}")]
+    if job.trainable == "lora":
+        kind = ", rsLoRA" if job.lora.rslora else ""
+        rows.append(("LoRA", f"rank {job.lora.rank}, alpha {job.lora.alpha:g}, dropout {job.lora.dropout:g}{kind}"))
+        rows.append(("on", ", ".join(job.lora.targets)))
+    rows += [
+        ("rows a step", f"{job.training.batch_rows} of {job.data.length} tokens"),
+        ("learning rate", f"{optimizer.learning_rate:g}, {optimizer.schedule}, {optimizer.warmup_steps} steps warm-up"),
+        ("optimizer", f"AdamW, b1 {optimizer.b1:g}, b2 {optimizer.b2:g}, weight decay {optimizer.weight_decay:g}"),
+        ("prompt template", data["template"]["name"]),
+        ("base and products in", job.model.dtype),
+        ("loss of the last step", f"{losses.train:.4f} nats per target token"),
+    ]
+    if losses.held_out is not None and losses.held_out_before is not None:
+        rows.append(("held-out loss", f"{losses.held_out_before:.4f} before, {losses.held_out:.4f} after"))
+    return "\n".join(["| | |", "| --- | --- |", *(f"| {name} | {value} |" for name, value in rows)])
+
+
+def _usage(job: Train) -> str:
+    template = "The prompts must have the template of `prompt_template.json`; with another one, scores fall far."
+    if job.trainable != "lora":
+        load = 'model = AutoModelForCausalLM.from_pretrained("THIS_FOLDER")'
+        return f"```python\nfrom transformers import AutoModelForCausalLM\n\n{load}\n```\n\n{template}"
+    base = job.model.weights if _hub_id(job.model.weights) else "BASE_FOLDER"
+    code = (
+        "from peft import PeftModel\nfrom transformers import AutoModelForCausalLM\n\n"
+        f'base = AutoModelForCausalLM.from_pretrained("{base}")\n'
+        'model = PeftModel.from_pretrained(base, "THIS_FOLDER")'
+    )
+    return f"```python\n{code}\n```\n\n{template}{_vllm(job.lora.rank)}"
+
+
+def _vllm(rank: int) -> str:
+    if rank <= VLLM_RANK:
+        return ""
+    enough = next((size for size in _VLLM_RANKS if size >= rank), None)
+    if enough is None:
+        return f"\n\nvLLM takes adapters up to rank {_VLLM_RANKS[-1]}; this one has {rank}: merge it into its base."
+    return f"\n\nvLLM refuses rank {rank} unless it is started with `--enable-lora --max-lora-rank {enough}`."
+
+
+def _provenance(base: dict[str, Any], data: dict[str, Any], sha256: str, versions: dict[str, str], lora: bool) -> str:
+    name = _shown(base["weights"]) + (f", revision {base['revision']}" if base.get("revision") else "")
+    if base.get("seed") is not None:
+        name += f", seed {base['seed']}"
+    rows = [
+        ("base", name),
+        ("sha256 of the base", f"`{base['sha256']}`"),
+        (f"sha256 of the {'adapter' if lora else 'model'}", f"`{sha256}`"),
+        ("sha256 of the prompt template", f"`{data['template']['hash']}`"),
+        ("fingerprint of the tokenizer", f"`{data['tokenizer']['fingerprint']}`"),
+        ("versions", ", ".join(f"{name} {version}" for name, version in sorted(versions.items()))),
+    ]
+    return "\n".join(["| | |", "| --- | --- |", *(f"| {name} | {value} |" for name, value in rows)])

@@ -1,0 +1,60 @@
+"""What a finished run leaves for other tools: a PEFT adapter, or a model in Hugging Face layout; read back before it counts."""
+
+from typing import Any
+
+import numpy as np
+from flax import nnx
+from upath import UPath
+
+from bioinstruct_jax.config import Train
+from bioinstruct_jax.data.dataset import Dataset
+from bioinstruct_jax.interop import hub_config, hub_weights, peft_adapter
+from bioinstruct_jax.interop.base import Base
+from bioinstruct_jax.model.weights import base_weights
+from bioinstruct_jax.training.state import by_path
+
+
+def save_base(folder: UPath, frozen: nnx.State, base: Base, tokenizer: PreTrainedTokenizerFast, dtype: str) -> None:
+    """A random base beside its adapter: without it, the adapter could be loaded into nothing."""
+    if not (folder / "config.json").exists():
+        _save_model(folder, by_path(frozen), base, tokenizer, dtype)
+
+
+def save(
+    folder: UPath, job: Train, trained: nnx.State, base: Base, identity: dict[str, Any], data: Dataset
+) -> UPath:
+    """Write what was trained, read it back and compare; then the model card.
+
+    Args:
+        folder: the run folder; an adapter goes to ``adapter/``, a fully tuned model to ``model/``.
+        identity: name and hash of the base, from `base.identity`.
+
+    Returns:
+        The folder written.
+
+    Raises:
+        ValueError: if what stands on disk is not what is in memory, naming the first tensor that differs.
+    """
+    arrays = by_path(trained)
+    if job.trainable == "all":
+        made = folder / "model"
+        _save_model(made, arrays, base, data.tokenizer, "float32")
+    else:
+        made = folder / "adapter"
+        where = str(folder / "base") if base.folder is None else job.model.weights
+        peft_adapter.save(made, arrays, lora=job.lora, shape=base.shape, base=where, tokenizer=data.tokenizer, template=data.template)
+        peft_adapter.verify(made, arrays)
+    return made
+
+
+def _save_model(
+    folder: UPath, arrays: dict[str, Any], base: Base, tokenizer: PreTrainedTokenizerFast, dtype: str
+) -> None:
+    table = base_weights(base.shape)
+    hub_weights.save(folder, arrays, table, max_shard_bytes=5 * 10**9)
+    back = hub_weights.load(folder, arrays, table)
+    for name, array in arrays.items():
+        if not jnp.array_equal(array, back[name]):
+            raise ValueError(f"{folder}: {name} was read back with other values than were written; is the disk full?")
+    tokenizer.save_pretrained(str(folder))
+    hub_config.write_config(folder, base.shape, bos=tokenizer.bos_token_id, eos=tokenizer.eos_token_id, dtype=dtype)

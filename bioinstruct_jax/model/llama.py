@@ -1,0 +1,178 @@
+"""LLaMA (Touvron et al., 2023) in Flax NNX: RMSNorm, rotary positions, grouped-query attention, SwiGLU, scanned layers.
+
+Dimension letters are listed in `weights`. Annotations for explicit mesh axes stand only where the compiler cannot know:
+at the embedding look-up, where a weight is gathered before its product, and at products contracted over ``tensor``.
+"""
+
+from collections.abc import Callable, Mapping
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax import P
+
+from bioinstruct_jax.config import Lora, Shape
+from bioinstruct_jax.model import rope
+from bioinstruct_jax.model.attention import attend
+from bioinstruct_jax.model.lora import dropped, scale
+from bioinstruct_jax.model.weights import BATCH, Weight, base_weights, lora_weights
+
+# What a layer keeps for its backward pass. A gathered or cast weight is never kept: over all layers that would be a copy
+# of the whole base. Casts of activations are made again with them, which costs next to nothing.
+_KEPT = {
+    "full": jax.checkpoint_policies.nothing_saveable,
+    "none": lambda primitive, *_, **__: primitive.name not in ("reshard", "convert_element_type"),
+}
+Make = Callable[[str, Weight], jax.Array]  # (path, description) -> value: an array, or its abstract shape
+
+
+def _gathered(variable: nnx.Variable, weight: Weight, dtype: jnp.dtype) -> jax.Array:
+    """One layer's weight in the products' dtype, whole over ``fsdp``, still divided over ``tensor``."""
+    spec = [None if axis == "fsdp" else axis for axis in weight.spec]
+    return jax.reshard(variable[...].astype(dtype), P(*spec[int(weight.stacked) :]))
+
+
+class RMSNorm(nnx.Module):
+    """x / rms(x) * scale, in float32 (Zhang and Sennrich, 2019)."""
+
+    def __init__(self, path: str, table: Mapping[str, Weight], make: Make, eps: float):
+        self.scale = nnx.Param(make(f"{path}.scale", table[f"{path}.scale"]))
+        self.eps = eps
+
+    def __call__(self, x_BSD: jax.Array) -> jax.Array:
+        x = x_BSD.astype(jnp.float32)
+        x = x * jax.lax.rsqrt(jnp.mean(jnp.square(x), axis=-1, keepdims=True) + self.eps)
+        return x.astype(x_BSD.dtype) * self.scale[...].astype(x_BSD.dtype)
+
+
+class Projection(nnx.Module):
+    """y = xW + b, and s (dropout(x) A) B where the projection has an adapter: two thin products, never W + AB."""
+
+    def __init__(self, path: str, table: Mapping[str, Weight], make: Make, lora: Lora | None, dtype: jnp.dtype, index: int):
+        self.weight, self.dtype, self.index, self.lora = table[f"{path}.kernel"], dtype, index, lora
+        self.kernel = nnx.Param(make(f"{path}.kernel", self.weight))
+        self.bias_weight = table.get(f"{path}.bias")
+        self.bias = nnx.Param(make(f"{path}.bias", self.bias_weight)) if self.bias_weight else None
+        self.a_weight, self.b_weight = table.get(f"{path}.lora_a"), table.get(f"{path}.lora_b")
+        self.lora_a = nnx.LoRAParam(make(f"{path}.lora_a", self.a_weight)) if self.a_weight else None
+        self.lora_b = nnx.LoRAParam(make(f"{path}.lora_b", self.b_weight)) if self.b_weight else None
+
+    def __call__(self, x: jax.Array, key: jax.Array | None) -> jax.Array:
+        inputs = self.weight.inputs
+        contract = tuple(range(x.ndim - inputs, x.ndim)), tuple(range(inputs))
+
+        def product(left: jax.Array, variable: nnx.Variable, weight: Weight, over) -> jax.Array:
+            out = weight.spec[1 + weight.inputs :]
+            right = _gathered(variable, weight, self.dtype)
+            spec = P(BATCH, None, *(None if axis == "fsdp" else axis for axis in out))
+            return jax.lax.dot_general(left, right, (over, ((), ())), out_sharding=spec)
+
+        y = product(x, self.kernel, self.weight, contract)
+        if self.bias_weight:
+            y = y + _gathered(self.bias, self.bias_weight, self.dtype)
+        if self.lora and self.a_weight and self.b_weight:
+            key = None if key is None else jax.random.fold_in(key, self.index)
+            low = product(dropped(x, self.lora.dropout, key), self.lora_a, self.a_weight, contract)
+            y = y + product(low, self.lora_b, self.b_weight, ((2,), (0,))) * scale(self.lora)
+        return y
+
+
+class Attention(nnx.Module):
+    """Grouped-query attention (Ainslie et al., 2023) with rotary positions."""
+
+    def __init__(self, path: str, table: Mapping[str, Weight], make: Make, lora: Lora | None, dtype: jnp.dtype):
+        names = enumerate(("q_proj", "k_proj", "v_proj", "o_proj"))
+        self.q_proj, self.k_proj, self.v_proj, self.o_proj = (
+            Projection(f"{path}.{name}", table, make, lora, dtype, index) for index, name in names
+        )
+
+    def __call__(self, x_BSD, cos, sin, segments_BS, key) -> jax.Array:
+        q_BSKGH = rope.rotate(self.q_proj(x_BSD, key), cos, sin)
+        k_BSKH = rope.rotate(self.k_proj(x_BSD, key), cos, sin)
+        return self.o_proj(attend(q_BSKGH, k_BSKH, self.v_proj(x_BSD, key), segments_BS), key)
+
+
+class MLP(nnx.Module):
+    """SwiGLU (Shazeer, 2020)."""
+
+    def __init__(self, path: str, table: Mapping[str, Weight], make: Make, lora: Lora | None, dtype: jnp.dtype):
+        names = enumerate(("gate_proj", "up_proj", "down_proj"), start=4)
+        self.gate_proj, self.up_proj, self.down_proj = (
+            Projection(f"{path}.{name}", table, make, lora, dtype, index) for index, name in names
+        )
+
+    def __call__(self, x_BSD, key) -> jax.Array:
+        return self.down_proj(jax.nn.silu(self.gate_proj(x_BSD, key)) * self.up_proj(x_BSD, key), key)
+
+
+class Layer(nnx.Module):
+    """One pre-norm transformer layer; its variables are stacked over all layers and scanned."""
+
+    def __init__(self, table: Mapping[str, Weight], make: Make, shape: Shape, lora: Lora | None, dtype: jnp.dtype):
+        self.input_layernorm = RMSNorm("layers.input_layernorm", table, make, shape.rms_norm_eps)
+        self.self_attn = Attention("layers.self_attn", table, make, lora, dtype)
+        self.post_attention_layernorm = RMSNorm("layers.post_attention_layernorm", table, make, shape.rms_norm_eps)
+        self.mlp = MLP("layers.mlp", table, make, lora, dtype)
+
+    def __call__(self, x_BSD, cos, sin, segments_BS, key) -> jax.Array:
+        x_BSD = x_BSD + self.self_attn(self.input_layernorm(x_BSD), cos, sin, segments_BS, key)
+        return x_BSD + self.mlp(self.post_attention_layernorm(x_BSD), key)
+
+
+class Embedding(nnx.Module):
+    def __init__(self, path: str, table: Mapping[str, Weight], make: Make):
+        self.embedding = nnx.Param(make(f"{path}.embedding", table[f"{path}.embedding"]))
+
+
+class Head(nnx.Module):
+    def __init__(self, path: str, table: Mapping[str, Weight], make: Make):
+        self.kernel = nnx.Param(make(f"{path}.kernel", table[f"{path}.kernel"]))
+
+
+class Llama(nnx.Module):
+    """The language model; `hidden` and `logits` are separate so that the loss need not hold all logits at once.
+
+    Args:
+        shape: with its vocabulary size known.
+        lora: adapters, or None for a plain base.
+        dtype: of activations and matrix products.
+        make: gives each weight its value by path and description.
+        remat: ``full`` recomputes each layer in the backward pass, ``none`` keeps its values.
+    """
+
+    def __init__(self, shape: Shape, lora: Lora | None, dtype: jnp.dtype, make: Make, remat: str = "full"):
+        table = base_weights(shape) | (lora_weights(shape, lora) if lora else {})
+        self.shape, self.dtype, self.remat = shape, dtype, remat
+        self.embed_tokens = Embedding("embed_tokens", table, make)
+        self.layers = Layer(table, make, shape, lora, dtype)
+        self.norm = RMSNorm("norm", table, make, shape.rms_norm_eps)
+        self.lm_head = None if shape.tie_word_embeddings else Head("lm_head", table, make)
+
+    def hidden(
+        self, tokens_BS: jax.Array, positions_BS: jax.Array, segments_BS: jax.Array, key: jax.Array | None = None
+    ) -> jax.Array:
+        """The last layer's normalised output [B, S, D]; `key` turns adapter dropout on."""
+        embedding = jax.reshard(self.embed_tokens.embedding[...].astype(self.dtype), P(None, None))
+        x_BSD = embedding.at[tokens_BS].get(out_sharding=P(BATCH, None, None))
+        cos, sin = rope.angles(positions_BS, rope.inverse_frequencies(self.shape, tokens_BS.shape[1]))
+        graph, layers = nnx.split(self.layers)
+
+        def layer(x_BSD, stacked):
+            index, state = stacked
+            layer_key = None if key is None else jax.random.fold_in(key, index)
+            return nnx.merge(graph, state)(x_BSD, cos, sin, segments_BS, layer_key), None
+
+        x_BSD, _ = jax.lax.scan(jax.checkpoint(layer, policy=_KEPT[self.remat]), x_BSD, (jnp.arange(self.shape.num_hidden_layers), layers))
+        return self.norm(x_BSD)
+
+    def logits(self, x_BSD: jax.Array) -> jax.Array:
+        """Scores of the next token [B, S, V] float32, the vocabulary divided over ``tensor``."""
+        if self.lm_head is None:
+            kernel = self.embed_tokens.embedding[...].astype(self.dtype).T
+        else:
+            kernel = self.lm_head.kernel[...].astype(self.dtype)
+        kernel = jax.reshard(kernel, P(None, "tensor"))
+        return jnp.einsum("BSD,DV->BSV", x_BSD, kernel, preferred_element_type=jnp.float32)
+
+    def __call__(self, tokens_BS, positions_BS, segments_BS, key=None) -> jax.Array:
+        return self.logits(self.hidden(tokens_BS, positions_BS, segments_BS, key))

@@ -1,0 +1,43 @@
+"""The one loss, for training and for held-out rows: cross-entropy summed over target tokens."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from bioinstruct_jax.model.llama import Llama
+
+
+class Batch(NamedTuple):
+    """Packed rows, each [B, S]: int32 tokens, segments (0 is padding) and positions, weights 1 where a token is a target."""
+
+    tokens: jax.Array
+    segments: jax.Array
+    positions: jax.Array
+    weights: jax.Array
+
+
+def targets(batch: Batch) -> tuple[jax.Array, jax.Array]:
+    """Labels [B, S] and their weights [B, S] float32. This is the only place where labels are shifted against inputs.
+
+    The token at t + 1 is the label at t if it carries loss and belongs to the same segment: no prediction crosses from
+    one packed example into the next, and the last column has no label.
+    """
+    labels_BS = jnp.roll(batch.tokens, -1, axis=1)
+    same_BS = batch.segments[:, :-1] == batch.segments[:, 1:]
+    real_BS = (batch.segments[:, 1:] > 0) & same_BS
+    weights_BS = jnp.pad(batch.weights[:, 1:].astype(jnp.float32) * real_BS, ((0, 0), (0, 1)))
+    return labels_BS, weights_BS
+
+
+def loss_sum(model: Llama, batch: Batch, key: jax.Array | None = None) -> tuple[jax.Array, jax.Array]:
+    """Summed cross-entropy in nats over the target tokens, and their number; both float32 scalars.
+
+    The mean is formed by the caller, after the sums over all micro-batches and devices are known.
+    """
+    labels_BS, weights_BS = targets(batch)
+    logits_BSV = model(batch.tokens, batch.positions, batch.segments, key)
+    normalizer_BS = jax.nn.logsumexp(logits_BSV, axis=-1)
+    vocabulary_V = jnp.arange(logits_BSV.shape[-1])
+    chosen_BS = jnp.sum(jnp.where(vocabulary_V == labels_BS[..., None], logits_BSV, 0), axis=-1)
+    return jnp.sum((normalizer_BS - chosen_BS) * weights_BS), jnp.sum(weights_BS)

@@ -1,0 +1,162 @@
+"""Every weight of a LLaMA and of its adapters, described once.
+
+Abstract shapes, initial values, shardings, hub names, adapter names and the memory plan all follow from `base_weights`
+and `lora_weights`. Dimension letters, here and in every name and einsum of `model/`:
+
+    B batch      S, T sequence (query, key)   D model            F feed-forward   V vocabulary   L layers
+    K key/value heads   G query heads for each key/value head (K x G query heads)   H head size   R rank
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import jax
+from jax import P
+
+from bioinstruct_jax.config import Lora, Shape
+
+BATCH = ("data", "fsdp")  # mesh axes over which a batch is divided
+
+# One kernel of a layer: input letters, output letters, mesh axis of each letter, module that holds it.
+_KERNELS = {
+    "q_proj": ("D", "KGH", "self_attn"),
+    "k_proj": ("D", "KH", "self_attn"),
+    "v_proj": ("D", "KH", "self_attn"),
+    "o_proj": ("KGH", "D", "self_attn"),
+    "gate_proj": ("D", "F", "mlp"),
+    "up_proj": ("D", "F", "mlp"),
+    "down_proj": ("F", "D", "mlp"),
+}
+_AXES = {"V": "tensor", "D": "fsdp", "K": "tensor", "F": "tensor"}  # letters not named are never divided
+
+
+@dataclass(frozen=True)
+class Weight:
+    """One array of the model.
+
+    Attributes:
+        dims: a letter for each dimension; a leading L means stacked over layers.
+        inputs: how many dimensions, after L, are contracted with the input (0: no matrix product).
+        shape: size of each dimension.
+        spec: mesh axis of each dimension.
+        kind: ``kernel`` [in, out], ``embedding`` [V, D], ``scale`` [D], ``bias`` [out], ``lora_a`` [in, R], ``lora_b`` [R, out].
+        hub: name in a Hugging Face (or, for an adapter, PEFT) file; ``{i}`` stands for the layer.
+    """
+
+    dims: str
+    inputs: int
+    shape: tuple[int, ...]
+    spec: P
+    kind: Literal["kernel", "embedding", "scale", "bias", "lora_a", "lora_b"]
+    hub: str
+
+    @property
+    def stacked(self) -> bool:
+        return self.dims.startswith("L")
+
+    @property
+    def size(self) -> int:
+        return math.prod(self.shape)
+
+    @property
+    def fan_in(self) -> int:
+        """Size of the input that one output sums over."""
+        first = int(self.stacked)
+        return math.prod(self.shape[first : first + self.inputs])
+
+    @property
+    def hub_shape(self) -> tuple[int, ...]:
+        """Shape in the file, one layer: [out, in] for what multiplies, unchanged for the rest."""
+        per_layer = self.shape[int(self.stacked) :]
+        if self.kind in ("embedding", "scale"):
+            return per_layer
+        if self.kind == "bias":
+            return (math.prod(per_layer),)
+        return (math.prod(per_layer[self.inputs :]), math.prod(per_layer[: self.inputs]))
+
+    def to_hub(self, array):
+        """One layer's array, as the file has it: [out, in]."""
+        if self.kind in ("embedding", "scale", "bias"):
+            return array.reshape(self.hub_shape)
+        out, into = self.hub_shape
+        return array.reshape(into, out).T
+
+    def from_hub(self, array):
+        """The inverse of `to_hub`."""
+        per_layer = self.shape[int(self.stacked) :]
+        if self.kind in ("embedding", "scale", "bias"):
+            return array.reshape(per_layer)
+        return array.T.reshape(per_layer)
+
+    def abstract(self, dtype, mesh: jax.sharding.Mesh | jax.sharding.AbstractMesh | None = None) -> jax.ShapeDtypeStruct:
+        sharding = jax.NamedSharding(mesh, self.spec) if mesh is not None else None
+        return jax.ShapeDtypeStruct(self.shape, dtype, sharding=sharding)
+
+
+def sizes(shape: Shape) -> dict[str, int]:
+    """Size of each dimension letter of the base. Raises ValueError if the vocabulary is not known yet."""
+    if shape.vocab_size is None:
+        raise ValueError("model.shape.vocab_size is not known: it follows from the tokenizer or config.json")
+    return {
+        "V": shape.vocab_size,
+        "D": shape.hidden_size,
+        "F": shape.intermediate_size,
+        "L": shape.num_hidden_layers,
+        "K": shape.key_value_heads,
+        "G": shape.num_attention_heads // shape.key_value_heads,
+        "H": shape.head_size,
+    }
+
+
+def _weight(of: dict[str, int], kind, dims: str, inputs: int, hub: str, spec: P | None = None) -> Weight:
+    spec = P(*(_AXES.get(letter) for letter in dims)) if spec is None else spec
+    return Weight(dims, inputs, tuple(of[letter] for letter in dims), spec, kind, hub)
+
+
+def base_weights(shape: Shape) -> dict[str, Weight]:
+    """The base model's weights by path, in the order of the forward pass.
+
+    Args:
+        shape: with its vocabulary size known.
+    """
+    of = sizes(shape)
+    table = {"embed_tokens.embedding": _weight(of, "embedding", "VD", 0, "model.embed_tokens.weight")}
+    hub = "model.layers.{i}."
+
+    def scale(name: str) -> None:
+        table[f"layers.{name}.scale"] = _weight(of, "scale", "LD", 0, f"{hub}{name}.weight", P(None, None))
+
+    def kernels(module: str, bias: bool) -> None:
+        for name, (into, out, where) in _KERNELS.items():
+            if where == module:
+                path = f"{module}.{name}"
+                table[f"layers.{path}.kernel"] = _weight(of, "kernel", f"L{into}{out}", len(into), f"{hub}{path}.weight")
+                if bias:
+                    table[f"layers.{path}.bias"] = _weight(of, "bias", f"L{out}", 0, f"{hub}{path}.bias")
+
+    scale("input_layernorm")
+    kernels("self_attn", shape.attention_bias)
+    scale("post_attention_layernorm")
+    kernels("mlp", shape.mlp_bias)
+    table["norm.scale"] = _weight(of, "scale", "D", 0, "model.norm.weight", P(None))
+    if not shape.tie_word_embeddings:
+        table["lm_head.kernel"] = _weight(of, "kernel", "DV", 1, "lm_head.weight")
+    return table
+
+
+def lora_weights(shape: Shape, lora: Lora) -> dict[str, Weight]:
+    """The adapter's weights by path: for a base W[in, out] with spec P(i, o), A[in, R] P(i, None) and B[R, out] P(None, o)."""
+    of = sizes(shape) | {"R": lora.rank}
+    table = {}
+    for name, (into, out, module) in _KERNELS.items():
+        if name in lora.targets:
+            path, hub = f"layers.{module}.{name}", f"base_model.model.model.layers.{{i}}.{module}.{name}"
+            table[f"{path}.lora_a"] = _weight(of, "lora_a", f"L{into}R", len(into), f"{hub}.lora_A.weight")
+            table[f"{path}.lora_b"] = _weight(of, "lora_b", f"LR{out}", 1, f"{hub}.lora_B.weight")
+    return table
+
+
+def parameter_count(table: dict[str, Weight]) -> int:
+    """Numbers held by all weights of a table."""
+    return sum(weight.size for weight in table.values())

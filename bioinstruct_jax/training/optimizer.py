@@ -1,0 +1,33 @@
+"""AdamW with warm-up, decay and clipping, from optax."""
+
+import optax
+
+from bioinstruct_jax.config import Optimizer
+
+
+def schedule(config: Optimizer, steps: int) -> optax.Schedule:
+    """Learning rate by step: a linear rise over `warmup_steps`, then down to zero at `steps` (or level, if constant).
+
+    The first step of a warm-up already moves (rate / warmup_steps), as in transformers' schedules shifted by one.
+    """
+    peak, warmup = config.learning_rate, config.warmup_steps
+    rest = max(steps - warmup, 1)
+    after = {
+        "cosine": optax.cosine_decay_schedule(peak, rest),
+        "linear": optax.linear_schedule(peak, 0.0, rest),
+        "constant": optax.constant_schedule(peak),
+    }[config.schedule]
+    if not warmup:
+        return after
+    rise = optax.linear_schedule(peak / warmup, peak, max(warmup - 1, 1))
+    return optax.join_schedules([rise, after], [warmup])
+
+
+def make_optimizer(config: Optimizer, steps: int) -> optax.GradientTransformation:
+    """Clip by global norm (if asked), then AdamW; its state has the shardings of what it trains."""
+    adamw = optax.adamw(
+        schedule(config, steps), b1=config.b1, b2=config.b2, eps=config.eps, weight_decay=config.weight_decay
+    )
+    if config.clip_norm is None:
+        return adamw
+    return optax.chain(optax.clip_by_global_norm(config.clip_norm), adamw)

@@ -1,0 +1,63 @@
+"""The mesh, made here and nowhere else, and how a batch lies on it."""
+
+from collections.abc import Sequence
+
+import jax
+import numpy as np
+from jax import P
+from jax.sharding import AxisType
+
+from bioinstruct_jax.config import Mesh
+from bioinstruct_jax.model.loss import Batch
+from bioinstruct_jax.model.weights import BATCH
+
+AXES = ("data", "fsdp", "tensor")
+STEP_BATCH = P(None, BATCH, None)  # [micro-batches, rows, tokens]
+
+
+def make_mesh(sizes: Mesh, devices: Sequence[jax.Device] | None = None) -> jax.sharding.Mesh:
+    """A mesh with explicit axes ``data``, ``fsdp`` and ``tensor``.
+
+    Args:
+        sizes: devices along each axis, one of them possibly -1.
+        devices: all of this job's by default.
+
+    Raises:
+        ValueError: if the sizes do not multiply to the number of devices.
+    """
+    devices = jax.devices() if devices is None else devices
+    wanted = [sizes.data, sizes.fsdp, sizes.tensor]
+    known = int(np.prod([size for size in wanted if size > 0]))
+    if -1 in wanted and len(devices) % known == 0:
+        wanted[wanted.index(-1)] = len(devices) // known
+    if int(np.prod(wanted)) != len(devices):
+        raise ValueError(
+            f"mesh data x fsdp x tensor = {sizes.data} x {sizes.fsdp} x {sizes.tensor} does not fit {len(devices)} "
+            f"device(s): the sizes must multiply to {len(devices)}; give one of them as -1 to let it follow"
+        )
+    return jax.make_mesh(tuple(wanted), AXES, axis_types=(AxisType.Explicit,) * 3, devices=devices)
+
+
+def check_divisible(mesh: jax.sharding.Mesh, weights: dict, rows: int) -> None:
+    """Refuse a mesh that cannot divide a weight or the rows of a micro-batch evenly.
+
+    Raises:
+        ValueError: naming the weight or the batch, its size and the mesh axis.
+    """
+    ways = mesh.shape["data"] * mesh.shape["fsdp"]
+    if rows % ways:
+        raise ValueError(
+            f"training.batch_rows / training.micro_batches = {rows} rows cannot be divided over data x fsdp = {ways} devices"
+        )
+    for path, weight in weights.items():
+        for letter, size, axis in zip(weight.dims, weight.shape, weight.spec, strict=True):
+            if axis and size % mesh.shape[axis]:
+                raise ValueError(
+                    f"{path}: dimension {letter} of size {size} cannot be divided over mesh.{axis} = {mesh.shape[axis]}"
+                )
+
+
+def put_batch(arrays: dict[str, np.ndarray], mesh: jax.sharding.Mesh) -> Batch:
+    """This process's share of a step, [micro-batches, rows, tokens] each, as one global batch on the mesh."""
+    sharding = jax.NamedSharding(mesh, STEP_BATCH)
+    return Batch(**{name: jax.make_array_from_process_local_data(sharding, arrays[name]) for name in Batch._fields})

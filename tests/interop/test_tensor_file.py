@@ -1,0 +1,135 @@
+import json
+import tempfile
+from pathlib import Path
+
+import ml_dtypes
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays
+from safetensors.numpy import load_file, save_file
+from upath import UPath
+
+from bioinstruct_jax.interop import tensor_file
+
+DTYPES = ["float32", "float16", "float64", "bfloat16"]
+
+
+def _numbers(dtype, shape):
+    return arrays(np.float32, shape, elements=st.floats(-100, 100, width=16)).map(lambda a: a.astype(np.dtype(dtype)))
+
+
+TENSORS = st.dictionaries(
+    st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=8).filter(
+        lambda name: name != "__metadata__"
+    ),
+    st.tuples(st.sampled_from(DTYPES), array_shapes(max_dims=3, max_side=5)).flatmap(lambda d: _numbers(*d)),
+    min_size=1,
+    max_size=4,
+)
+
+
+def _write(file: Path, tensors: dict[str, np.ndarray]) -> None:
+    entries = [(name, array.dtype, array.shape) for name, array in tensors.items()]
+    tensor_file.write(UPath(file), entries, iter(tensors.values()))
+
+
+def _read(file: Path, dtype=None) -> dict[str, np.ndarray]:
+    found = tensor_file.read_header(UPath(file))
+    with file.open("rb") as stream:
+        return {n: tensor_file.read_rows(stream, t, slice(None), np.dtype(dtype or t.dtype)) for n, t in found.items()}
+
+
+@settings(max_examples=25, deadline=None)
+@given(TENSORS)
+def test_reads_and_writes_what_the_safetensors_library_does(tensors):
+    # Mutation: data_offsets counted in numbers instead of bytes.
+    with tempfile.TemporaryDirectory() as folder:
+        ours, theirs = Path(folder, "ours"), Path(folder, "theirs")
+        _write(ours, tensors)
+        save_file({name: np.ascontiguousarray(array) for name, array in tensors.items()}, theirs)
+        for back in (load_file(ours), _read(theirs), _read(ours)):
+            assert back.keys() == tensors.keys()
+            for name, array in tensors.items():
+                assert back[name].dtype == array.dtype
+                np.testing.assert_array_equal(back[name], array)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(1, 40), st.integers(0, 40), st.integers(0, 40), st.integers(1, 200))
+def test_rows_are_the_rows_whatever_the_block(rows, start, stop, block):
+    # Mutation: seeking to the tensor's first row instead of the slice's.
+    array = np.arange(rows * 3, dtype=np.float32).reshape(rows, 3)
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tensor_file, "_BLOCK", block)
+        file = Path(folder, "x")
+        _write(file, {"before": array, "x": array})
+        with file.open("rb") as stream:
+            tensor = tensor_file.read_header(UPath(file))["x"]
+            read = tensor_file.read_rows(stream, tensor, slice(start, max(start, stop)), np.dtype(ml_dtypes.bfloat16))
+    np.testing.assert_array_equal(read, array[start : max(start, stop)].astype(ml_dtypes.bfloat16))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_a_damaged_file_is_a_value_error_that_names_it(data):
+    # Mutation: catching only JSONDecodeError in read_header.
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "x.safetensors")
+        _write(file, {"a": np.ones((2, 3), np.float32), "b": np.ones(2, np.float32)})
+        content = bytearray(file.read_bytes())
+        if data.draw(st.booleans()):
+            content = content[: data.draw(st.integers(0, len(content) - 1))]
+        else:
+            place = data.draw(st.integers(0, 8 + int.from_bytes(content[:8], "little") - 1))
+            content[place] = data.draw(st.integers(0, 255))
+        file.write_bytes(content)
+        try:
+            tensor_file.read_header(UPath(file))
+        except ValueError as error:
+            assert str(file) in str(error)
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"dtype": "F32", "shape": [2], "data_offsets": [0, 8, 9]},
+        {"dtype": "F32", "shape": [2], "data_offsets": 8},
+        {"dtype": "F32", "shape": [-2], "data_offsets": [0, 8]},
+        {"dtype": "F32", "shape": [2.0], "data_offsets": [0, 8]},
+        {"dtype": "F32", "shape": [3], "data_offsets": [0, 8]},
+        {"dtype": "F32", "shape": "2", "data_offsets": [0, 8]},
+        {"dtype": ["F32"], "shape": [2], "data_offsets": [0, 8]},
+        {"dtype": "I8", "shape": [8], "data_offsets": [0, 8]},
+        {"shape": [2], "data_offsets": [0, 8]},
+        [1],
+        None,
+    ],
+)
+def test_a_hostile_header_is_a_value_error(entry, tmp_path):
+    text = json.dumps({"x": entry}).encode()
+    file = tmp_path / "x.safetensors"
+    file.write_bytes(len(text).to_bytes(8, "little") + text + bytes(8))
+    with pytest.raises(ValueError, match="x.safetensors"):
+        tensor_file.read_header(UPath(file))
+
+
+def test_not_a_number_is_refused_with_file_tensor_and_row(tmp_path):
+    # Mutation: checking only the first block of a tensor.
+    array = np.ones((300, 4), np.float32)
+    array[257, 2] = np.inf
+    _write(tmp_path / "x", {"weight": array.astype(ml_dtypes.bfloat16)})
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(ValueError, match=r"x: tensor weight .* row 257"):
+        patch.setattr(tensor_file, "_BLOCK", 64)
+        _read(tmp_path / "x")
+
+
+def test_a_folder_in_a_bucket():
+    file = UPath("memory://bucket/x.safetensors")
+    tensor_file.write(file, [("x", np.dtype(np.float32), (2, 2))], [np.eye(2, dtype=np.float32)])
+    with file.open("rb") as stream:
+        tensor = tensor_file.read_header(file)["x"]
+        np.testing.assert_array_equal(
+            tensor_file.read_rows(stream, tensor, slice(1, 2), np.dtype(np.float32)), [[0, 1]]
+        )
