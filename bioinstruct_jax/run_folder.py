@@ -3,7 +3,7 @@
 import json
 import platform
 import sys
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib import metadata
 from typing import Any
 
@@ -15,6 +15,17 @@ from bioinstruct_jax.files import path
 from bioinstruct_jax.training.metrics import read_rows
 
 _PACKAGES = ("bioinstruct-jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "transformers", "tokenizers", "numpy")
+
+
+@dataclass(frozen=True)
+class Losses:
+    """Mean cross-entropies in nats a target token: of the first and last step, and of held-out rows before and after."""
+
+    steps: int
+    first: float
+    last: float
+    held_out_first: float | None
+    held_out_last: float | None
 
 
 @dataclass(frozen=True)
@@ -37,42 +48,44 @@ class RunFolder:
 
     def write_environment(self, devices: list[str]) -> None:
         """Versions, devices and command, for whoever asks later why two runs differ."""
-        versions = {name: metadata.version(name) for name in _PACKAGES}
         self.write_json(
             "environment.json",
             {
                 "python": platform.python_version(),
                 "machine": platform.machine(),
                 "system": platform.system(),
-                "packages": versions,
+                "packages": self.versions(),
                 "devices": devices,
                 "arguments": sys.argv[1:],
             },
         )
 
-    def finish(self, made: str) -> None:
-        """Record that the run is complete and what its metrics say; `made` is the folder of the adapter or model."""
+    def losses(self) -> Losses:
+        """What the metrics say of the whole run."""
         rows = read_rows(self.path / "metrics.jsonl")
-        losses = [row["loss"] for row in rows if "loss" in row]
-        held_out = [row["held_out_loss"] for row in rows if "held_out_loss" in row]
-        self.write_json(
-            "finished.json",
-            {
-                "made": made,
-                "steps": len(losses),
-                "first_loss": losses[0],
-                "last_loss": losses[-1],
-                "first_held_out_loss": held_out[0] if held_out else None,
-                "last_held_out_loss": held_out[-1] if held_out else None,
-            },
+        held_out = [float(row["held_out_loss"]) for row in rows if "held_out_loss" in row]
+        trained = [(row["step"], float(row["loss"])) for row in rows if "loss" in row]
+        return Losses(
+            steps=trained[-1][0],
+            first=trained[0][1],
+            last=trained[-1][1],
+            held_out_first=held_out[0] if held_out else None,
+            held_out_last=held_out[-1] if held_out else None,
         )
+
+    def versions(self) -> dict[str, str]:
+        return {name: metadata.version(name) for name in _PACKAGES}
+
+    def finish(self, made: str) -> None:
+        """Record that the run is complete; `made` is the folder of the adapter or model."""
+        self.write_json("finished.json", {"made": made, **asdict(self.losses())})
 
     def summary(self) -> str:
         """Where everything is and what comes next, for the last lines on the screen."""
         found = json.loads((self.path / "finished.json").read_text(encoding="utf-8"))
-        lines = [f"steps          {found['steps']}, training loss {found['first_loss']:.4f} -> {found['last_loss']:.4f}"]
-        if found["last_held_out_loss"] is not None:
-            lines.append(f"held-out loss  {found['first_held_out_loss']:.4f} -> {found['last_held_out_loss']:.4f}")
+        lines = [f"steps          {found['steps']}, training loss {found['first']:.4f} -> {found['last']:.4f}"]
+        if found["held_out_last"] is not None:
+            lines.append(f"held-out loss  {found['held_out_first']:.4f} -> {found['held_out_last']:.4f}")
         lines += [
             f"{found['made']:<15}{self.path / found['made']}",
             f"report         {self.path / 'report.html'}",

@@ -79,7 +79,7 @@ def run(job: Train) -> None:
     with Progress() as progress:
         # ---------------------------------------------------------------- rows of tokens
         progress.phase("loading data")
-        data = dataset.load(job, progress.update)
+        data = dataset.load(job, lambda _, done, total: progress.update(done, total))
         folder.write_json("data.json", data.report)
         folder.write_lines("bad_rows.jsonl", [dataclasses.asdict(row) for row in data.bad_rows])
         training = job.training
@@ -102,8 +102,7 @@ def run(job: Train) -> None:
         del trained  # its buffers are the state's, which every step gives away
 
         # ---------------------------------------------------------------- where an earlier process left off
-        fingerprint = data.report["fingerprint"]
-        about = {"base": identity, "data": fingerprint, "template": data.template.hash, "steps": steps}
+        about = {"base": identity, "data": data.report["train"]["fingerprint"], "template": data.template.hash, "steps": steps}
         checkpoints = Checkpoints(folder.path / "checkpoints", training.keep_checkpoints, about)
         now = checkpoints.restore(now) or now
         first = int(jax.device_get(now.step))
@@ -113,7 +112,8 @@ def run(job: Train) -> None:
         # ---------------------------------------------------------------- one program for the whole run
         def batch_of(step: int) -> Batch:
             part = (jax.process_index(), jax.process_count())
-            rows = micro_batches(data.train, step, job.seed, training.batch_rows, training.micro_batches, part)
+            size, parts = training.batch_rows, training.micro_batches
+            rows = micro_batches(data.train, step, seed=job.seed, size=size, parts=parts, part=part)
             return sharding.put_batch(rows, mesh)
 
         progress.phase("compiling")
@@ -152,9 +152,9 @@ def run(job: Train) -> None:
 
         # ---------------------------------------------------------------- what the run leaves behind
         progress.phase("saving")
-        made = results.save(folder.path, job, now.trained, origin, identity, data)
-        loss_plot(folder.path / "metrics.jsonl", folder.path / "loss.png", f"{job.name}: {job.data.template}")
-        run_report.write(folder.path)
+        made = results.save(folder, job, now.trained, origin, identity, data)
+        loss_plot(folder.path / "metrics.jsonl", folder.path / "loss.png", job.name)
+        run_report.write(folder)
         folder.finish(made.name)
     print(folder.summary())
 

@@ -54,3 +54,14 @@ def batch(rows: Rows, step: int, *, seed: int, size: int, part: tuple[int, int] 
 def _order(count: int, seed: int, epoch: int) -> np.ndarray:
     """A permutation int64 [count]. Sorts the raw stream of Philox, which NumPy promises never to change (NEP 19)."""
     return np.argsort(np.random.Philox(key=[seed, epoch]).random_raw(count), kind="stable")
+
+
+def micro_batches(
+    rows: Rows, step: int, *, seed: int, size: int, parts: int, part: tuple[int, int] = (0, 1)
+) -> dict[str, np.ndarray]:
+    """The global batch of `step`, cut into `parts` micro-batches: each array [parts, size / parts / processes, S].
+
+    Micro-batch m holds the m-th block of the batch's rows on any number of processes. Raises ValueError like `batch`.
+    """
+    cut = [batch(rows, step * parts + index, seed=seed, size=size // parts, part=part) for index in range(parts)]
+    return {name: np.stack([micro[name] for micro in cut]) for name in cut[0]}

@@ -48,7 +48,7 @@ def array_rows(file: BinaryIO, keys: Collection[str]) -> Iterator[Row]:
     Where an element is broken, what follows is searched for the next object that opens with one of ``keys`` or with a
     key that opened an element before; everything up to there is one broken row, and without a next object all the rest.
     """
-    text = file.read().decode("utf-8-sig", "surrogateescape")  # invalid bytes become surrogates, found row by row
+    text = file.read().decode("utf-8", "surrogateescape")  # invalid bytes become surrogates, found row by row
     decode = json.JSONDecoder().raw_decode
     openings = set(keys)
     end = len(text.rstrip())
@@ -76,7 +76,9 @@ def array_rows(file: BinaryIO, keys: Collection[str]) -> Iterator[Row]:
                 reason = _other(error)
         if value is None:
             names = "|".join(re.escape(json.dumps(key, ensure_ascii=False)) for key in sorted(openings))
-            following = re.compile(rf"[^\s:]\s*(\{{\s*(?:{names})\s*:)").search(text, place)  # after ":" it is nested
+            following = re.compile(rf"[^\s:\[]\s*(\{{\s*(?:{names})\s*:)").search(
+                text, place
+            )  # after : or [ it is nested
             stop = following.start(1) if following else end
             if "\0" in text[place:stop]:
                 reason = "NUL byte"

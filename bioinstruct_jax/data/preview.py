@@ -74,7 +74,7 @@ def _segment(
     from rich.text import Text
 
     shown = Text()
-    was_target = False
+    was_target, before = False, 0
     for begin, end in _characters(tokens, weights, tokenizer, control):
         target = bool(weights[begin])
         if target != was_target:
@@ -84,7 +84,9 @@ def _segment(
         if tokens[begin] in control:
             shown.append(f"⟪{tokenizer.convert_ids_to_tokens(tokens[begin])}⟫", f"{style} {CONTROL}")
         else:
-            shown.append(visible(_text(tokens, begin, end, tokenizer, control)), style)
+            context = [] if tokens[before] in control else tokens[before:begin]
+            shown.append(visible(_added(context, tokens[begin:end], tokenizer)), style)
+        before = begin
     if was_target:
         shown.append("»", TARGET)
     return shown
@@ -103,11 +105,10 @@ def _characters(
     return spans
 
 
-def _text(tokens: list[int], begin: int, end: int, tokenizer: PreTrainedTokenizerFast, control: frozenset[int]) -> str:
-    """What tokens add to the text: decoded after the one before, as some decoders strip the first blank of a text."""
-    before = [] if begin == 0 or tokens[begin - 1] in control else tokens[begin - 1 : begin]
-    both, alone = _decode(before + tokens[begin:end], tokenizer), _decode(before, tokenizer)
-    return both[len(alone) :] if both.startswith(alone) else _decode(tokens[begin:end], tokenizer)
+def _added(context: list[int], tokens: list[int], tokenizer: PreTrainedTokenizerFast) -> str:
+    """What tokens add to the text before them: decoded alone, some decoders would strip their first blank."""
+    both, alone = _decode(context + tokens, tokenizer), _decode(context, tokenizer)
+    return both[len(alone) :] if both.startswith(alone) else _decode(tokens, tokenizer)
 
 
 def _decode(tokens: list[int], tokenizer: PreTrainedTokenizerFast) -> str:

@@ -14,10 +14,10 @@ def held_out_split(records: Sequence[Record], share: float, seed: int) -> tuple[
     do the groups that such a row joins. Whole groups are held out in an order hashed from the seed and their content,
     those that would overshoot are passed over, and train keeps at least one group. Where every group is larger than
     the share, the smallest is held out. A share below half a row holds nothing out.
-    Raises ValueError for a share outside [0, 1) and where all rows form one group.
+    Raises ValueError for a share outside [0, 0.5] and where all rows form one group.
     """
-    if not 0 <= share < 1:
-        raise ValueError(f"held_out {share} is no share of rows; use a number from 0 to below 1, e.g. 0.05")
+    if not 0 <= share <= 0.5:
+        raise ValueError(f"held_out {share} is no share of rows; use a number from 0 to 0.5, e.g. 0.05")
     due = int(share * len(records) + 0.5)
     if not due:
         return list(records), []
@@ -35,7 +35,7 @@ def held_out_split(records: Sequence[Record], share: float, seed: int) -> tuple[
             held.update(rows)
         else:
             left.append(rows)
-    if len(left) > 1:  # one group stays for training; another may bring the count nearer
+    if left:  # one more group may bring the count nearer; with a share up to half it never takes the last
         nearest = min(left, key=lambda rows: abs(len(held) + len(rows) - due))
         if not held or abs(len(held) + len(nearest) - due) < due - len(held):
             held.update(nearest)

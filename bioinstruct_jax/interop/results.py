@@ -1,17 +1,24 @@
 """What a finished run leaves for other tools: a PEFT adapter, or a model in Hugging Face layout; read back before it counts."""
 
-from typing import Any
+from __future__ import annotations
 
-import numpy as np
+from typing import TYPE_CHECKING, Any
+
+import jax.numpy as jnp
 from flax import nnx
 from upath import UPath
 
+from bioinstruct_jax import files
 from bioinstruct_jax.config import Train
 from bioinstruct_jax.data.dataset import Dataset
-from bioinstruct_jax.interop import hub_config, hub_weights, peft_adapter
+from bioinstruct_jax.interop import hub_config, hub_weights, model_card, peft_adapter
 from bioinstruct_jax.interop.base import Base
-from bioinstruct_jax.model.weights import base_weights
+from bioinstruct_jax.model.weights import base_weights, lora_weights
+from bioinstruct_jax.run_folder import RunFolder
 from bioinstruct_jax.training.state import by_path
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
 
 
 def save_base(folder: UPath, frozen: nnx.State, base: Base, tokenizer: PreTrainedTokenizerFast, dtype: str) -> None:
@@ -21,7 +28,7 @@ def save_base(folder: UPath, frozen: nnx.State, base: Base, tokenizer: PreTraine
 
 
 def save(
-    folder: UPath, job: Train, trained: nnx.State, base: Base, identity: dict[str, Any], data: Dataset
+    folder: RunFolder, job: Train, trained: nnx.State, base: Base, identity: dict[str, Any], data: Dataset
 ) -> UPath:
     """Write what was trained, read it back and compare; then the model card.
 
@@ -37,13 +44,33 @@ def save(
     """
     arrays = by_path(trained)
     if job.trainable == "all":
-        made = folder / "model"
+        made, table = folder.path / "model", base_weights(base.shape)
         _save_model(made, arrays, base, data.tokenizer, "float32")
     else:
-        made = folder / "adapter"
-        where = str(folder / "base") if base.folder is None else job.model.weights
-        peft_adapter.save(made, arrays, lora=job.lora, shape=base.shape, base=where, tokenizer=data.tokenizer, template=data.template)
-        peft_adapter.verify(made, arrays)
+        made, table = folder.path / "adapter", lora_weights(base.shape, job.lora)
+        peft_adapter.save(
+            made,
+            arrays,
+            lora=job.lora,
+            shape=base.shape,
+            base=str(folder.path / "base") if base.folder is None else job.model.weights,
+            revision=job.model.revision,
+            tokenizer=data.tokenizer,
+            template_record={"name": data.template.name, "hash": data.template.hash},
+        )
+        peft_adapter.verify(made, arrays, lora=job.lora, shape=base.shape)
+    losses = folder.losses()
+    card = model_card.card(
+        job,
+        base=identity,
+        data=data.report,
+        losses=model_card.Losses(
+            steps=losses.steps, train=losses.last, held_out_before=losses.held_out_first, held_out=losses.held_out_last
+        ),
+        sha256=hub_weights.base_hash(arrays, table),
+        versions=folder.versions(),
+    )
+    files.write_text(made / "README.md", card)
     return made
 
 

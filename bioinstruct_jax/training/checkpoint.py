@@ -26,7 +26,7 @@ class Checkpoints:
     def __init__(self, folder: UPath, keep: int, about: dict[str, Any]):
         self.about = about
         options = ocp.CheckpointManagerOptions(max_to_keep=keep, create=True)
-        self.manager = ocp.CheckpointManager(str(folder), options=options)
+        self.manager = ocp.CheckpointManager(str(folder.absolute()), options=options)
 
     def __enter__(self) -> "Checkpoints":
         return self

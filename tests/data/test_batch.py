@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bioinstruct_jax.data.batch import batch
+from bioinstruct_jax.data.batch import batch, micro_batches
 from bioinstruct_jax.data.rows import Rows
 
 KEYS = {"tokens": np.int32, "segments": np.int32, "positions": np.int32, "weights": np.uint8}
@@ -52,6 +52,21 @@ def test_a_step_depends_on_seed_and_step_alone(step, seed):
         batch(rows, other, seed=seed + 1, size=7)
     for key, array in batch(rows, step, seed=seed, size=5).items():
         np.testing.assert_array_equal(array, first[key])
+
+
+@few
+@given(st.integers(1, 30), st.integers(0, 20), st.sampled_from([1, 2, 3]), st.sampled_from([1, 2, 4]))
+def test_micro_batches_are_the_blocks_of_the_batch(count, step, parts, processes):
+    # Mutation: step + index instead of step * parts + index
+    rows, size = rows_of(count), 4 * parts
+    whole = batch(rows, step, seed=3, size=size)
+    shares = [
+        micro_batches(rows, step, seed=3, size=size, parts=parts, part=(process, processes))
+        for process in range(processes)
+    ]
+    for key in KEYS:
+        joined = np.concatenate([share[key] for share in shares], axis=1)
+        np.testing.assert_array_equal(joined, whole[key].reshape(parts, 4, -1))
 
 
 def test_seeds_and_epochs_have_orders_of_their_own():

@@ -17,7 +17,7 @@ from bioinstruct_jax.data.tokenizer import fingerprint, train
 
 TOKENIZER = train(["Is there fever? Not stated."], 300)
 FORM = template("alpaca", TOKENIZER)
-RECORDS = [Record(f"r{n}", "Is there fever?", "Temperature 38.9 C. " * n, "Yes.") for n in range(9)]
+RECORDS = [Record(f"r{n}", "Is there fever?", f"Temperature 38.{n} C. " * (n % 3), "Yes.") for n in range(9)]
 
 
 def made(folder) -> rows.Built:
@@ -169,7 +169,7 @@ def test_writers_at_the_same_time_do_no_harm(tmp_path, no_build):
 
 
 def test_the_same_bytes_whatever_the_hash_seed(tmp_path):
-    # Mutation: set() over the records in _fill's order
+    # Mutation: build over list(set(records))
     script = (
         "import hashlib, sys; sys.path.insert(0, sys.argv[1]); import test_cache;"
         "built = test_cache.made(sys.argv[2]);"

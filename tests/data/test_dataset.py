@@ -11,7 +11,7 @@ import pytest
 from pydantic import TypeAdapter
 
 from bioinstruct_jax.config import Train
-from bioinstruct_jax.data import dataset, tokenizer
+from bioinstruct_jax.data import tokenizer
 from bioinstruct_jax.data.dataset import load
 from bioinstruct_jax.data.rows import DTYPES
 from bioinstruct_jax.data.tokens import encode_prompt
@@ -38,7 +38,7 @@ def job(folder: Path, rows=ROWS, **changed) -> Train:
 
 
 def test_the_report_tells_what_became_of_every_row(tmp_path):
-    # Mutation: bad rows left out; dropped ids of the held-out rows left out
+    # Mutation: held-out report left out
     rows = [*ROWS, "{broken", {"instruction": "Is there pain?", "output": "x" * 600}, ROWS[0] | {"system": "Be brief."}]
     data = load(job(tmp_path, rows, held_out=0.2))
     report = data.report
@@ -112,7 +112,7 @@ def test_a_tokenizer_may_be_loaded_or_come_with_the_model(tmp_path):
     [
         (ROWS, {"length": 16}, r"nothing left to train on: of 10 records none fits \(10 x too long"),
         ([row | {"system": "x"} for row in ROWS], {}, "10 x template alpaca has no place for a system text"),
-        (["{"], {}, "no row|no record"),
+        (["{"], {}, "every row is bad"),
         (ROWS, {"held_out": 0.01}, "nothing left to hold out"),
         (ROWS, {"over_length": "raise", "length": 16}, "record .* has .* tokens"),
         (ROWS, {"template": "llama3"}, "template llama3 needs"),
@@ -164,7 +164,7 @@ def test_importing_the_room_loads_no_tokenizer_library():
 
 @pytest.mark.skipif("BIOINSTRUCT_DATA" not in os.environ, reason="BIOINSTRUCT_DATA is not set")
 def test_medquad_packs_to_98_percent(tmp_path, caplog):
-    # Mutation: next fit instead of best fit decreasing (85 %)
+    # Mutation: the emptiest row instead of the fullest, not sorted
     source = Path(os.environ["BIOINSTRUCT_DATA"], "medquad", "medquad.jsonl")
     columns = {"instruction": "question", "output": "answer"}
     config = job(

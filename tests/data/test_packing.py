@@ -67,7 +67,7 @@ def test_it_is_no_worse_than_first_fit_on_texts_of_usual_lengths(seed):
 @given(st.permutations(range(12)))
 @settings(max_examples=50, deadline=None)
 def test_equals_keep_their_order(order):
-    # Mutation: LIFO among rows with equal room; sort reverse=True over (length, index)
+    # Mutation: LIFO among rows with equal room
     sizes = [5] * 6 + [3] * 6
     shuffled = [sizes[index] for index in order]
     rows = pack(shuffled, 8)

@@ -26,7 +26,7 @@ def dataset(records, tokenizer, name="medtuned"):
 
 @pytest.mark.parametrize("kind", ["bytes", "llama2", "llama3", "unigram_first"])
 def test_weights_and_invisible_characters_show_without_colour(kind, request):
-    # Mutation: `weights[end] != weights[begin]` left out of _characters; text shown token by token (bytes as \ufffd)
+    # Mutation: text shown token by token (a part of a character as \ufffd)
     tokenizer = train([], 258) if kind == "bytes" else request.getfixturevalue(kind)
     record = dataclasses.replace(RECORD, input="T 38.9 °C\tat noon\n") if "unigram" in kind else RECORD
     lines = preview(dataset([record], tokenizer), 1, seed=0).plain
@@ -42,10 +42,10 @@ def test_colour_follows_the_weights():
     # Mutation: TARGET and CONTEXT exchanged
     text = preview(dataset([RECORD], train([], 258)), 1, seed=0)
     styles = {(text.plain[span.start : span.end], str(span.style)) for span in text.spans}
-    assert ("I", module.CONTEXT) in styles
-    assert ("Y", module.TARGET) in styles
-    assert ("⟪</s>⟫", f"{module.TARGET} {module.CONTROL}") in styles
-    assert ("⟪<s>⟫", f"{module.CONTEXT} {module.CONTROL}") in styles
+    assert ("I", "dim") in styles
+    assert ("Y", "bold green") in styles
+    assert ("⟪</s>⟫", "bold green reverse") in styles
+    assert ("⟪<s>⟫", "dim reverse") in styles
 
 
 def test_segments_stand_apart():
@@ -57,8 +57,13 @@ def test_segments_stand_apart():
 
 def test_a_segment_that_cannot_be_decoded_is_shown_all_the_same():
     data = dataset([RECORD], train([], 258))
-    data.train.tokens[data.train.segments > 0] = 200  # a lone continuation byte
-    assert "\ufffd" in preview(data, 1, seed=0).plain
+    token = data.tokenizer.encode("°")[0]
+    data.train.tokens[data.train.segments > 0] = token  # a lone first byte
+    # Mutation: `weights[end] != weights[begin]` left out of _characters
+    without, with_loss = preview(data, 1, seed=0).plain.split("«")[-2:]
+    targets = int(data.train.weights.sum())
+    assert with_loss.count("\ufffd") == targets
+    assert without.count("\ufffd") == int((data.train.segments > 0).sum()) - targets
 
 
 def test_visible_leaves_what_can_be_seen():
@@ -67,24 +72,28 @@ def test_visible_leaves_what_can_be_seen():
 
 def test_print_preview_reads_a_job(tmp_path, capsys):
     source = tmp_path / "rows.jsonl"
-    rows = [
-        {"instruction": f"Is there fever on day {n}?", "output": "[bold]Not stated." + "x" * n * 90} for n in range(4)
-    ]
+    outputs = ["[bold]Not stated."] * 3 + ["".join(map(chr, range(0x400, 0x5FF)))]
+    rows = [{"instruction": f"Fever on day {day}?", "output": output} for day, output in enumerate(outputs)]
     source.write_text("".join(json.dumps(row) + "\n" for row in rows))
     job = TypeAdapter(Train).validate_python(
         {
             "name": "x",
             "model": {"weights": "random", "shape": SHAPE},
             "tokenizer": {"train_vocab_size": 300},
-            "data": {"sources": [{"path": str(source)}], "length": 160, "cache_dir": str(tmp_path / "cache")},
+            "data": {
+                "sources": [{"path": str(source)}],
+                "length": 280,
+                "packing": False,
+                "cache_dir": str(tmp_path / "c"),
+            },
             "training": {"steps": 1},
         }
     )
     module.print_preview(job, 1)
     printed = capsys.readouterr().out
     assert "«[bold]Not·stated." in printed
-    assert "1 rows of 160" in printed or "2 rows of 160" in printed
-    assert "dropped" in printed
+    assert "3 rows of 280" in printed
+    assert "dropped 1: too long" in printed
     assert "\x1b" not in printed
 
 

@@ -98,7 +98,7 @@ def test_the_prompt_is_the_beginning_and_only_the_last_answer_is_target(name, re
 
 @pytest.mark.parametrize("name", TEMPLATES)
 def test_bos_opens_each_prompt_once(name, request, small):
-    # open-r1#462. Mutation: bos twice in _bos; none in _llama3
+    # open-r1#462. Mutation: bos twice in _bos
     tokenizer = {"llama3": "llama3", "tokenizer": "chatml"}.get(name)
     form = template(name, request.getfixturevalue(tokenizer) if tokenizer else small)
     pieces = render(PLAIN, form)

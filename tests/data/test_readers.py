@@ -4,8 +4,6 @@ import io
 import json
 import os
 import re
-import subprocess
-import sys
 
 import fsspec
 import pyarrow as pa
@@ -104,7 +102,7 @@ def texts(records):
     ],
 )
 def test_the_same_rows_in_every_form(put, name, content, form, places):
-    # Mutation: count csv lines by rows; no removeprefix(BOM); text.index("[") without utf-8-sig: all fail here.
+    # Mutation: count csv lines by rows; no removeprefix(BOM): each fails here.
     source = Source(path=put(name, content))
     records, bad = both(source)
     assert format_of(source) == form
@@ -189,6 +187,14 @@ def test_a_truncated_array_keeps_what_is_whole(put, cut):
     assert [row.line for row in bad] == [{"before the end": 22, "in a row": 17, "between rows": 16}[cut]]
 
 
+def test_missing_commas_and_text_after_an_array(put):
+    # Mutation: search for the next object only after a comma: the second row is lost.
+    first, second = (json.dumps(row) for row in ROWS)
+    records, bad = both(Source(path=put("a.json", f'[{first}\n{{"instruction": "x"\n{second}\n] and more'.encode())))
+    assert texts(records) == ROWS
+    assert [row.line for row in bad] == [2, 4]
+
+
 def test_a_bad_row_in_a_csv(put):
     # Mutation: strict=False: the open quote swallows the rest, silently. No `again`: the rows behind it are lost.
     content = b'instruction,output\r\n1,"a\nb"\r\n2\r\n3,"c\r\n4,d\r\n5,"e ""x"""\r\n6,\xff\r\n7,\r\n8,h,i\r\n9,k'
@@ -238,7 +244,7 @@ def test_random_bytes_end_in_rows_or_a_documented_error(tmp_path_factory, conten
     st.lists(garbage.filter(lambda text: b"\n" not in text), min_size=1, max_size=6), st.sampled_from(["jsonl", "json"])
 )
 def test_good_rows_between_garbage_are_all_kept(tmp_path_factory, junk, name):
-    # Mutation: search for the next object only after a comma; treat any "]" as the end; decode a string as an element.
+    # Mutation: treat any "]" as the end; decode a string as an element.
     good = [{"instruction": f"q{place}", "output": "a"} for place in range(len(junk) + 1)]
     parts = [lines(good[:1]).strip()]
     for text, row in zip(junk, good[1:], strict=True):
@@ -324,44 +330,6 @@ def test_nothing_there_is_told_apart_from_a_folder_and_the_hub(tmp_path, monkeyp
         os.mkfifo("pipe")
         with pytest.raises(ValueError, match="neither a file nor a folder"):
             both(Source(path="pipe"))
-
-
-def test_a_hub_id_without_network_and_what_reading_imports(tmp_path):
-    # Mutation: streaming=True in _local_rows imports torch.
-    (tmp_path / "set").mkdir()
-    (tmp_path / "set" / "train.jsonl").write_bytes(lines(ROWS))
-    script = """
-import sys
-from bioinstruct_jax.config import Source
-from bioinstruct_jax.data.mixture import mix
-assert "datasets" not in sys.modules and "pyarrow" not in sys.modules
-assert len(mix([Source(path="set")], seed=0, on_bad_row="raise").records) == 2
-assert not {"jax", "torch", "tensorflow"} & set(sys.modules)
-mix([Source(path="bio-nlp-umass/bioinstruct")], seed=0, on_bad_row="report")
-"""
-    env = os.environ | {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path / "home")}
-    answer = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=tmp_path, env=env)
-    last = answer.stderr.strip().splitlines()[-1]
-    assert "SourceError: bio-nlp-umass/bioinstruct: there is no such local path, and as a data set of the hub" in last
-    assert "hf download bio-nlp-umass/bioinstruct --repo-type dataset --local-dir bioinstruct" in last
-
-
-def test_a_hub_id_is_loaded_whole_and_without_remote_code(monkeypatch):
-    import datasets
-
-    asked = []
-
-    def load(*args, **kwargs):
-        asked.append((args, kwargs))
-        return datasets.Dataset.from_list(ROWS)
-
-    monkeypatch.setattr(datasets, "load_dataset", load)
-    source = Source(path="some-owner/some.set", split="test")
-    records, _ = both(source)
-    assert asked == [(("some-owner/some.set",), {"split": "test"})]
-    assert texts(records) == ROWS
-    assert records[1].id == "some.set:2"
-    assert digest(source) == ""
 
 
 def test_seed_tasks(put):

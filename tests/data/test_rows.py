@@ -29,7 +29,7 @@ some = st.lists(st.tuples(st.sampled_from(NOTES), st.integers(1, 30)), min_size=
 @settings(max_examples=40, deadline=None)
 @given(some, st.booleans())
 def test_every_token_of_every_example_is_there_once(records, packing):
-    # LLaMA-Factory#7754. Mutation: positions = arange of the row; segment = index; weights of the next example
+    # LLaMA-Factory#7754. Mutation: positions = arange of the row; segment = index + 1
     rows = build(records, FORM, TOKENIZER, length=256, packing=packing, over_length="raise").rows
     found = []
     for tokens, segments, positions, weights in zip(
@@ -80,7 +80,7 @@ SYSTEM = dataclasses.replace(record(3), system="Be brief.")
 
 
 def test_over_length_is_dropped_and_named():
-    # trl#6320. Mutation: tokens[:length]; a dropped id not reported
+    # trl#6320. Mutation: a dropped id not reported
     report = build([record(0), LONG, LONG_ANSWER, SYSTEM], FORM, TOKENIZER, **SETTINGS).report
     assert report["records"] == 4
     assert report["examples"] == 1
@@ -91,7 +91,7 @@ def test_over_length_is_dropped_and_named():
 
 
 def test_over_length_is_truncated_in_the_input_and_named():
-    # axolotl#3401. Mutation: the end of the whole example is cut
+    # axolotl#3401. Mutation: Example(id, tokens[:length], weights[:length])
     built = build([LONG, LONG_ANSWER], FORM, TOKENIZER, length=256, packing=True, over_length="truncate_input")
     assert built.report["truncated"] == {"count": 1, "ids": ["r1"]}
     assert built.report["dropped"] == {

@@ -75,7 +75,7 @@ def test_groups_that_overshoot_are_passed_over():
     assert len(held_out_split(big, 0.05, 0)[1]) == 5
 
 
-@pytest.mark.parametrize("share", [-0.1, 1.0, float("nan")])
+@pytest.mark.parametrize("share", [-0.1, 0.6, float("nan")])
 def test_an_impossible_share(share):
     with pytest.raises(ValueError, match="no share of rows"):
         held_out_split([record(1, 1)], share, 0)

@@ -38,7 +38,7 @@ def test_what_is_saved_is_what_transformers_loads(small, tmp_path):
 
 
 def test_the_same_texts_give_the_same_tokenizer_whatever_the_hash_seed():
-    # Mutation: initial_alphabet without sorted
+    # Mutation: train on list(set(texts))[:2]
     script = (
         "from bioinstruct_jax.data.tokenizer import *;"
         "print(fingerprint(train(['fever and cough', 'cough or fever', 'no rash'] * 2, 290)))"

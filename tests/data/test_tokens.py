@@ -79,7 +79,7 @@ def test_the_inference_prompt_is_the_beginning_of_the_training_example(case):
 
 
 def test_text_never_becomes_control(case):
-    # Mutation: added_tokens kept in _text_encoder; `control.isdisjoint` left out of _clean
+    # Mutation: `control.isdisjoint` left out of _clean; that and added_tokens kept in _text_encoder
     def holds(record, form, tokenizer):
         pieces = render(record, form)
         control = set(control_tokens(tokenizer).values()) - {tokenizer.unk_token_id}
@@ -90,7 +90,7 @@ def test_text_never_becomes_control(case):
 
 
 def test_decoding_gives_the_exact_text(case):
-    # Mutation: `inside` encoded with `start` (Llama 2 then writes a blank before each answer)
+    # Mutation: _without_prefix not called (Llama 2 then writes a blank before each answer)
     def holds(record, form, tokenizer):
         pieces = render(record, form)
         text = "".join(piece.text for piece in pieces if not piece.control)
@@ -113,7 +113,7 @@ def test_eos_stays_in_the_loss_when_pad_is_eos(chatml):
 
 @pytest.mark.parametrize("name", ["alpaca", "medtuned", "llama2"])
 def test_one_bos_and_one_end(name, llama2):
-    # open-r1#462. Mutation: add_special_tokens=True with the tokenizer's own post-processor
+    # open-r1#462. Mutation: the BOS piece twice in prompts._bos
     example = encode(PLAIN, template(name, llama2), llama2)
     assert example.tokens[0] == llama2.bos_token_id
     assert np.sum(example.tokens == llama2.bos_token_id) == 1
@@ -186,7 +186,7 @@ def test_an_example_without_target_is_an_error(llama2, monkeypatch):
 @settings(max_examples=40, deadline=None)
 @given(filled, st.integers(4, 300))
 def test_shortening_keeps_the_answer_and_fits(text, length):
-    # trl#6320, axolotl#3401. Mutation: example.tokens[:length] instead; kept + over - 1 as the middle
+    # trl#6320, axolotl#3401. Mutation: kept = middle + 9
     tokenizer = train([], 258)
     form = template("alpaca", tokenizer)
     record = dataclasses.replace(PLAIN, input=text * 20)

@@ -85,12 +85,12 @@ def entropy_share(model: LlamaForCausalLM, tokens_BS: np.ndarray) -> float:
     return float((entropies[..., 1:] / visible[1:].log()).mean())
 
 
-def load(folder: Path, shape: Shape | None = None) -> tuple[Shape, dict[str, jax.Array]]:
-    """A folder's weights in float32 on one device."""
-    shape = shape or hub_config.read_shape(UPath(folder))
+def load(folder: Path | UPath, dtype=jnp.float32) -> tuple[Shape, dict[str, jax.Array]]:
+    """A folder's shape, and its weights on one device."""
+    shape = hub_config.read_shape(UPath(folder))
     mesh = make_mesh(Mesh(), jax.devices()[:1])
     table = base_weights(shape)
-    abstract = {path: weight.abstract(jnp.float32, mesh) for path, weight in table.items()}
+    abstract = {path: weight.abstract(dtype, mesh) for path, weight in table.items()}
     return shape, hub_weights.load(UPath(folder), abstract, table)
 
 

@@ -169,7 +169,7 @@ def test_harmless_fields_do_no_harm(tmp_path):
 @pytest.mark.parametrize("text", ["", "{", "[]", "\xff\xfe", "null", '"llama"'])
 def test_damaged_config(text, tmp_path):
     (tmp_path / "config.json").write_bytes(text.encode("latin-1"))
-    with pytest.raises(ValueError, match="config.json"):
+    with pytest.raises(ValueError, match=r"config\.json"):
         hub_config.read_shape(UPath(tmp_path))
 
 
@@ -211,7 +211,7 @@ def test_hub_errors_say_what_to_do(monkeypatch):
         fails(http(errors.GatedRepoError))
     with pytest.raises(FileNotFoundError, match="no such model on the hub"):
         fails(http(errors.RepositoryNotFoundError))
-    with pytest.raises(FileNotFoundError, match="v1.*revision is not"):
+    with pytest.raises(FileNotFoundError, match=r"v1.*revision is not"):
         fails(http(errors.RevisionNotFoundError))
     with pytest.raises(FileNotFoundError, match="cannot be reached"):
         fails(errors.LocalEntryNotFoundError("no network"))

@@ -87,8 +87,10 @@ def test_a_damaged_file_is_a_value_error_that_names_it(data):
         file.write_bytes(content)
         try:
             tensor_file.read_header(UPath(file))
+            message = str(file)  # a changed byte may leave a name or a shape that makes sense
         except ValueError as error:
-            assert str(file) in str(error)
+            message = str(error)
+        assert str(file) in message
 
 
 @pytest.mark.parametrize(
@@ -111,17 +113,17 @@ def test_a_hostile_header_is_a_value_error(entry, tmp_path):
     text = json.dumps({"x": entry}).encode()
     file = tmp_path / "x.safetensors"
     file.write_bytes(len(text).to_bytes(8, "little") + text + bytes(8))
-    with pytest.raises(ValueError, match="x.safetensors"):
+    with pytest.raises(ValueError, match=r"x\.safetensors"):
         tensor_file.read_header(UPath(file))
 
 
-def test_not_a_number_is_refused_with_file_tensor_and_row(tmp_path):
+def test_not_a_number_is_refused_with_file_tensor_and_row(tmp_path, monkeypatch):
     # Mutation: checking only the first block of a tensor.
     array = np.ones((300, 4), np.float32)
     array[257, 2] = np.inf
     _write(tmp_path / "x", {"weight": array.astype(ml_dtypes.bfloat16)})
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(ValueError, match=r"x: tensor weight .* row 257"):
-        patch.setattr(tensor_file, "_BLOCK", 64)
+    monkeypatch.setattr(tensor_file, "_BLOCK", 64)
+    with pytest.raises(ValueError, match=r"x: tensor weight .* row 257"):
         _read(tmp_path / "x")
 
 
