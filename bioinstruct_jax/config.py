@@ -4,12 +4,19 @@ The names of a key on the command line (``--optimizer.learning_rate=1e-4``), in 
 `settings.py` reads files and command lines into this tree; nothing else makes one.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar, dataclass_transform
 
 from pydantic import ConfigDict, Field, model_validator
 from pydantic.dataclasses import dataclass
 
-config = dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+Class = TypeVar("Class")
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(Field,))
+def config(kind: type[Class]) -> type[Class]:
+    """Make a class a frozen dataclass whose values are checked and which takes no unknown key."""
+    return dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))(kind)  # type: ignore[return-value]
+
 
 Int = Annotated[int, Field(strict=True)]  # "3" and true are no integers
 Float = Annotated[float, Field(strict=True, allow_inf_nan=False)]
@@ -32,18 +39,21 @@ class RopeScaling:
     )
     high_freq_factor: Annotated[Float | None, Field(description="llama3 only: above it nothing is scaled")] = None
     original_max_position_embeddings: Annotated[
-        Positive | None, Field(description="the context the base was trained with (llama3; dynamic if given)")
+        Positive | None, Field(description="llama3 only: the context the base was trained with")
     ] = None
 
     @model_validator(mode="after")
     def _complete(self) -> "RopeScaling":
-        bands = (self.low_freq_factor, self.high_freq_factor)
-        if self.rope_type == "llama3" and None in (*bands, self.original_max_position_embeddings):
+        bands = (self.low_freq_factor, self.high_freq_factor, self.original_max_position_embeddings)
+        if self.rope_type == "llama3" and None in bands:
             raise ValueError(
                 "rope_type llama3 needs low_freq_factor, high_freq_factor and original_max_position_embeddings"
             )
-        if self.rope_type != "llama3" and bands != (None, None):
-            raise ValueError(f"low_freq_factor and high_freq_factor mean nothing for rope_type {self.rope_type}")
+        if self.rope_type != "llama3" and bands != (None, None, None):
+            raise ValueError(
+                "low_freq_factor, high_freq_factor and original_max_position_embeddings mean nothing for rope_type "
+                f"{self.rope_type}"
+            )
         return self
 
 

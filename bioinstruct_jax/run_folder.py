@@ -14,12 +14,12 @@ from bioinstruct_jax.config import Train
 from bioinstruct_jax.files import path
 from bioinstruct_jax.training.metrics import read_rows
 
-_PACKAGES = ("bioinstruct-jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "transformers", "tokenizers", "numpy")
+_PACKAGES = ("bioinstruct-jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "transformers", "numpy")
 
 
 @dataclass(frozen=True)
 class Losses:
-    """Mean cross-entropies in nats a target token: of the first and last step, and of held-out rows before and after."""
+    """Mean cross-entropies in nats a target token: first and last step, held-out rows before and after."""
 
     steps: int
     first: float
@@ -63,12 +63,12 @@ class RunFolder:
     def losses(self) -> Losses:
         """What the metrics say of the whole run."""
         rows = read_rows(self.path / "metrics.jsonl")
-        held_out = [float(row["held_out_loss"]) for row in rows if "held_out_loss" in row]
-        trained = [(row["step"], float(row["loss"])) for row in rows if "loss" in row]
+        held_out = [float(row["held_out_loss"] or 0) for row in rows if "held_out_loss" in row]
+        trained = [float(row["loss"] or 0) for row in rows if "loss" in row]
         return Losses(
-            steps=trained[-1][0],
-            first=trained[0][1],
-            last=trained[-1][1],
+            steps=len(trained),
+            first=trained[0],
+            last=trained[-1],
             held_out_first=held_out[0] if held_out else None,
             held_out_last=held_out[-1] if held_out else None,
         )
@@ -83,7 +83,7 @@ class RunFolder:
     def summary(self) -> str:
         """Where everything is and what comes next, for the last lines on the screen."""
         found = json.loads((self.path / "finished.json").read_text(encoding="utf-8"))
-        lines = [f"steps          {found['steps']}, training loss {found['first']:.4f} -> {found['last']:.4f}"]
+        lines = [f"steps          {found['steps']}, loss {found['first']:.4f} -> {found['last']:.4f}"]
         if found["held_out_last"] is not None:
             lines.append(f"held-out loss  {found['held_out_first']:.4f} -> {found['held_out_last']:.4f}")
         lines += [
@@ -105,7 +105,7 @@ def open_run(job: Train) -> RunFolder:
     folder = path(job.runs_dir) / job.name
     saved = folder / "config.yaml"
     if saved.exists():
-        old = settings.read(saved, Train)
+        old = settings.loads(saved.read_text(encoding="utf-8"), job=Train, where=str(saved))
         differences = settings.changes(old, job)
         if differences:
             raise ValueError(

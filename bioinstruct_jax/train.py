@@ -21,7 +21,7 @@ class Options:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Entry point of the verb; returns the exit code: 0 done, 2 settings or input that cannot be used, 130 interrupted."""
+    """Entry point of the verb; returns the exit code: 0 done, 2 unusable settings or input, 130 interrupted."""
     argv = sys.argv[1:] if argv is None else argv
     default = resource("configs", "tiny.yaml")
     try:
@@ -102,7 +102,12 @@ def run(job: Train) -> None:
         del trained  # its buffers are the state's, which every step gives away
 
         # ---------------------------------------------------------------- where an earlier process left off
-        about = {"base": identity, "data": data.report["train"]["fingerprint"], "template": data.template.hash, "steps": steps}
+        about = {
+            "base": identity,
+            "data": data.report["train"]["fingerprint"],
+            "template": data.template.hash,
+            "steps": steps,
+        }
         checkpoints = Checkpoints(folder.path / "checkpoints", training.keep_checkpoints, about)
         now = checkpoints.restore(now) or now
         first = int(jax.device_get(now.step))
@@ -118,8 +123,8 @@ def run(job: Train) -> None:
 
         progress.phase("compiling")
         # A compiled program never compiles again: it refuses what does not fit it.
-        program = jax.jit(train_step(plan.graph, adamw, job.seed), donate_argnums=0)
-        program = program.lower(now, frozen, batch_of(first)).compile()
+        step_function = jax.jit(train_step(plan.graph, adamw, job.seed), donate_argnums=0)
+        program = step_function.lower(now, frozen, batch_of(first)).compile()
         held_out = HeldOut(data.held_out, plan.graph, now.trained, frozen, micro_rows, mesh) if data.held_out else None
         rates = np.asarray(optimizer.schedule(job.optimizer, steps)(jnp.arange(steps)))
         cost, peak = flops.per_token(job, origin.shape), flops.peak_flops(jax.devices())
@@ -153,7 +158,7 @@ def run(job: Train) -> None:
         # ---------------------------------------------------------------- what the run leaves behind
         progress.phase("saving")
         made = results.save(folder, job, now.trained, origin, identity, data)
-        loss_plot(folder.path / "metrics.jsonl", folder.path / "loss.png", job.name)
+        loss_plot(str(folder.path / "metrics.jsonl"), str(folder.path / "loss.png"), job.name)
         run_report.write(folder)
         folder.finish(made.name)
     print(folder.summary())

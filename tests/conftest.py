@@ -1,12 +1,18 @@
 """Eight CPU devices for every test; real corpora where BIOINSTRUCT_DATA names them."""
 
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
 
 os.environ["JAX_PLATFORMS"] = "cpu"
+os.environ["JAX_CPU_ENABLE_ASYNC_DISPATCH"] = "false"  # eight devices on two cores deadlock with programs in flight
 os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
+# Many tests compile the same small programs: each is compiled once a session.
+os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="bioinstruct-jax-tests-")
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
 
 
 @pytest.fixture(scope="session")

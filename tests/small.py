@@ -77,7 +77,9 @@ def with_random_b(trained: nnx.State) -> nnx.State:
     return state.from_paths(trained, arrays)
 
 
-def examples(count: int, *, seed: int = 0, vocabulary: int = 96, longest: int = 12) -> list[tuple[np.ndarray, np.ndarray]]:
+def examples(
+    count: int, *, seed: int = 0, vocabulary: int = 96, longest: int = 12
+) -> list[tuple[np.ndarray, np.ndarray]]:
     """Examples of unequal length: (tokens, weights), the first token never a target."""
     random = np.random.default_rng(seed)
     made = []

@@ -50,9 +50,9 @@ def find(folder: UPath) -> dict[str, Tensor]:
     try:
         placed: dict[str, str] = json.loads((folder / INDEX).read_text(encoding="utf-8"))["weight_map"]
         names = sorted(set(placed.values()))
+        outside = [name for name in names if "/" in name or "\\" in name]
     except (UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{folder / INDEX}: damaged or without 'weight_map' ({error!r}); download it again") from error
-    outside = [name for name in names if "/" in name or "\\" in name]
     if outside:
         raise ValueError(f"{folder / INDEX}: names a file outside the folder, {outside[0]!r}")
     found: dict[str, Tensor] = {}

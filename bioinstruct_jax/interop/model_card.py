@@ -1,31 +1,15 @@
 """The README.md of an adapter or a tuned model: what it is, what it was made from, and what it is not for."""
 
 import re
-from dataclasses import dataclass
 from typing import Any
 
 import yaml
 
 from bioinstruct_jax.config import Train
+from bioinstruct_jax.run_folder import Losses
 
 VLLM_RANK = 16  # vLLM's max_lora_rank, unless it is told another
 _VLLM_RANKS = (32, 64, 128, 256, 320, 512)  # the others it takes
-
-
-@dataclass(frozen=True, kw_only=True)
-class Losses:
-    """Cross-entropies of a run, nats per target token.
-
-    Attributes:
-        steps: optimizer steps done.
-        train: of the last step.
-        held_out_before, held_out: before the first step and after the last one; None without held-out rows.
-    """
-
-    steps: int
-    train: float
-    held_out_before: float | None = None
-    held_out: float | None = None
 
 
 def card(
@@ -136,10 +120,10 @@ def _training(job: Train, losses: Losses, data: dict[str, Any]) -> str:
         ("optimizer", f"AdamW, b1 {optimizer.b1:g}, b2 {optimizer.b2:g}, weight decay {optimizer.weight_decay:g}"),
         ("prompt template", data["template"]["name"]),
         ("base and products in", job.model.dtype),
-        ("loss of the last step", f"{losses.train:.4f} nats per target token"),
+        ("loss of the last step", f"{losses.last:.4f} nats per target token"),
     ]
-    if losses.held_out is not None and losses.held_out_before is not None:
-        rows.append(("held-out loss", f"{losses.held_out_before:.4f} before, {losses.held_out:.4f} after"))
+    if losses.held_out_last is not None and losses.held_out_first is not None:
+        rows.append(("held-out loss", f"{losses.held_out_first:.4f} before, {losses.held_out_last:.4f} after"))
     return "\n".join(["| | |", "| --- | --- |", *(f"| {name} | {value} |" for name, value in rows)])
 
 

@@ -26,6 +26,7 @@ _READ = {"peft_type", "task_type", "r", "lora_alpha", "lora_dropout", "use_rslor
 _READ |= {"exclude_modules", "layers_to_transform", "layers_pattern", "init_lora_weights"}
 _HARMLESS = {"auto_mapping", "peft_version", "base_model_name_or_path", "revision", "inference_mode", "megatron_core"}
 _HARMLESS |= {"qalora_group_size", "eva_config", "runtime_config"}
+_NAMES = {"target_modules": str, "exclude_modules": str, "layers_pattern": str, "layers_to_transform": int}
 _REASONS = {
     "use_dora": "DoRA rescales the base's weights by learnt magnitudes",
     "rank_pattern": "every projection must have the same rank",
@@ -157,6 +158,12 @@ def _read_config(folder: UPath) -> dict[str, Any]:
             f"{file}: init_lora_weights {fields['init_lora_weights']!r} changes the base's weights; convert it "
             "with peft's save_pretrained(path_initial_model_for_weight_conversion=...)"
         )
+    for name, kind in _NAMES.items():
+        value = fields.get(name)
+        if not all(
+            type(one) is kind for one in (value if isinstance(value, list) else [] if value is None else [value])
+        ):
+            raise ValueError(f"{file}: {name} = {value!r}: a {kind.__name__}, a list of them or null is expected")
     for name, value in fields.items():
         if name in _READ | _HARMLESS or value in (None, False, "", "none", [], {}):
             continue
@@ -187,27 +194,29 @@ def _modules(shape: Shape) -> list[str]:
 def _targeted(file: UPath, fields: dict[str, Any], module: str) -> bool:
     """Whether PEFT gives this module an adapter (`peft.tuners.tuners_utils.check_target_module_exists`)."""
 
-    def matches(pattern: Any) -> bool:
-        if not pattern:
-            return False
-        if isinstance(pattern, str):
-            try:
-                return re.fullmatch(pattern, module) is not None
-            except re.error as error:
-                raise ValueError(f"{file}: {pattern!r} is no regular expression ({error})") from error
-        return any(module == name or module.endswith(f".{name}") for name in pattern)
+    def match(pattern: str, text: str, whole: bool) -> re.Match[str] | None:
+        try:
+            return (re.fullmatch if whole else re.match)(pattern, text)
+        except re.error as error:
+            raise ValueError(f"{file}: {pattern!r} is no regular expression ({error})") from error
 
-    targets = fields.get("target_modules")
-    if matches(fields.get("exclude_modules")):
+    def named(pattern: str | list[str] | None) -> bool:
+        if isinstance(pattern, str):
+            return pattern != "" and match(pattern, module, True) is not None
+        return any(module == name or module.endswith(f".{name}") for name in pattern or [])
+
+    targets, layers = fields.get("target_modules"), fields.get("layers_to_transform")
+    if named(fields.get("exclude_modules")):
         return False
     if isinstance(targets, str):
-        return targets == "all-linear" or matches(targets)
-    layers = fields.get("layers_to_transform")
-    layers = [layers] if isinstance(layers, int) else layers or []
-    patterns = fields.get("layers_pattern") or [r"[^.]*"]
+        return targets == "all-linear" or named(targets)
+    if layers is None or layers == []:
+        return named(targets)
+    patterns = fields.get("layers_pattern") or r"[^.]*"
     patterns = [patterns] if isinstance(patterns, str) else patterns
-    numbers = [match["i"] for pattern in patterns if (match := re.match(rf"(?:.*?\.)?{pattern}\.(?P<i>\d+)\.", module))]
-    return matches(targets) and (not layers or (bool(numbers) and int(numbers[0]) in layers))
+    found = [match(rf"(?:.*?\.)?{pattern}\.(?P<layer>\d+)\.", module, False) for pattern in patterns]
+    number = next((int(one["layer"]) for one in found if one), None)
+    return named(targets) and number in (layers if isinstance(layers, list) else [layers])
 
 
 def _read_weights(folder: UPath, found: dict[str, Tensor], lora: Lora, shape: Shape) -> dict[str, np.ndarray]:

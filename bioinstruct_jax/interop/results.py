@@ -1,4 +1,4 @@
-"""What a finished run leaves for other tools: a PEFT adapter, or a model in Hugging Face layout; read back before it counts."""
+"""What a finished run leaves for other tools: a PEFT adapter or a whole model, read back to be sure."""
 
 from __future__ import annotations
 
@@ -59,14 +59,11 @@ def save(
             template_record={"name": data.template.name, "hash": data.template.hash},
         )
         peft_adapter.verify(made, arrays, lora=job.lora, shape=base.shape)
-    losses = folder.losses()
     card = model_card.card(
         job,
         base=identity,
         data=data.report,
-        losses=model_card.Losses(
-            steps=losses.steps, train=losses.last, held_out_before=losses.held_out_first, held_out=losses.held_out_last
-        ),
+        losses=folder.losses(),
         sha256=hub_weights.base_hash(arrays, table),
         versions=folder.versions(),
     )

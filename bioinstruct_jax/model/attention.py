@@ -1,4 +1,4 @@
-"""Causal attention that keeps the segments of a packed row apart. This is the reference that kernels are tested against."""
+"""Causal attention that keeps the segments of a packed row apart: the reference that kernels are tested against."""
 
 import jax
 import jax.numpy as jnp

@@ -17,12 +17,14 @@ from bioinstruct_jax.model.attention import attend
 from bioinstruct_jax.model.lora import dropped, scale
 from bioinstruct_jax.model.weights import BATCH, Weight, base_weights, lora_weights
 
-# What a layer keeps for its backward pass. A gathered or cast weight is never kept: over all layers that would be a copy
-# of the whole base. Casts of activations are made again with them, which costs next to nothing.
+# What a layer keeps for its backward pass. A gathered or cast weight is never kept: over all layers that would be a
+# copy of the whole base. Casts of activations are made again with them, which costs next to nothing.
 _KEPT = {
     "full": jax.checkpoint_policies.nothing_saveable,
     "none": lambda primitive, *_, **__: primitive.name not in ("reshard", "convert_element_type"),
 }
+Turns = tuple[jax.Array, jax.Array]  # cosine and sine, from `rope.angles`
+Contraction = tuple[tuple[int, ...], tuple[int, ...]]  # dimensions of the left and of the right operand
 Make = Callable[[str, Weight], jax.Array]  # (path, description) -> value: an array, or its abstract shape
 
 
@@ -48,7 +50,9 @@ class RMSNorm(nnx.Module):
 class Projection(nnx.Module):
     """y = xW + b, and s (dropout(x) A) B where the projection has an adapter: two thin products, never W + AB."""
 
-    def __init__(self, path: str, table: Mapping[str, Weight], make: Make, lora: Lora | None, dtype: jnp.dtype, index: int):
+    def __init__(
+        self, path: str, table: Mapping[str, Weight], make: Make, lora: Lora | None, dtype: jnp.dtype, index: int
+    ):
         self.weight, self.dtype, self.index, self.lora = table[f"{path}.kernel"], dtype, index, lora
         self.kernel = nnx.Param(make(f"{path}.kernel", self.weight))
         self.bias_weight = table.get(f"{path}.bias")
@@ -61,16 +65,16 @@ class Projection(nnx.Module):
         inputs = self.weight.inputs
         contract = tuple(range(x.ndim - inputs, x.ndim)), tuple(range(inputs))
 
-        def product(left: jax.Array, variable: nnx.Variable, weight: Weight, over) -> jax.Array:
+        def product(left: jax.Array, variable: nnx.Variable, weight: Weight, over: Contraction) -> jax.Array:
             out = weight.spec[1 + weight.inputs :]
             right = _gathered(variable, weight, self.dtype)
             spec = P(BATCH, None, *(None if axis == "fsdp" else axis for axis in out))
             return jax.lax.dot_general(left, right, (over, ((), ())), out_sharding=spec)
 
         y = product(x, self.kernel, self.weight, contract)
-        if self.bias_weight:
+        if self.bias is not None and self.bias_weight:
             y = y + _gathered(self.bias, self.bias_weight, self.dtype)
-        if self.lora and self.a_weight and self.b_weight:
+        if self.lora and self.lora_a is not None and self.lora_b is not None and self.a_weight and self.b_weight:
             key = None if key is None else jax.random.fold_in(key, self.index)
             low = product(dropped(x, self.lora.dropout, key), self.lora_a, self.a_weight, contract)
             y = y + product(low, self.lora_b, self.b_weight, ((2,), (0,))) * scale(self.lora)
@@ -86,9 +90,9 @@ class Attention(nnx.Module):
             Projection(f"{path}.{name}", table, make, lora, dtype, index) for index, name in names
         )
 
-    def __call__(self, x_BSD, cos, sin, segments_BS, key) -> jax.Array:
-        q_BSKGH = rope.rotate(self.q_proj(x_BSD, key), cos, sin)
-        k_BSKH = rope.rotate(self.k_proj(x_BSD, key), cos, sin)
+    def __call__(self, x_BSD: jax.Array, turns: Turns, segments_BS: jax.Array, key: jax.Array | None) -> jax.Array:
+        q_BSKGH = rope.rotate(self.q_proj(x_BSD, key), *turns)
+        k_BSKH = rope.rotate(self.k_proj(x_BSD, key), *turns)
         return self.o_proj(attend(q_BSKGH, k_BSKH, self.v_proj(x_BSD, key), segments_BS), key)
 
 
@@ -101,7 +105,7 @@ class MLP(nnx.Module):
             Projection(f"{path}.{name}", table, make, lora, dtype, index) for index, name in names
         )
 
-    def __call__(self, x_BSD, key) -> jax.Array:
+    def __call__(self, x_BSD: jax.Array, key: jax.Array | None) -> jax.Array:
         return self.down_proj(jax.nn.silu(self.gate_proj(x_BSD, key)) * self.up_proj(x_BSD, key), key)
 
 
@@ -114,8 +118,8 @@ class Layer(nnx.Module):
         self.post_attention_layernorm = RMSNorm("layers.post_attention_layernorm", table, make, shape.rms_norm_eps)
         self.mlp = MLP("layers.mlp", table, make, lora, dtype)
 
-    def __call__(self, x_BSD, cos, sin, segments_BS, key) -> jax.Array:
-        x_BSD = x_BSD + self.self_attn(self.input_layernorm(x_BSD), cos, sin, segments_BS, key)
+    def __call__(self, x_BSD: jax.Array, turns: Turns, segments_BS: jax.Array, key: jax.Array | None) -> jax.Array:
+        x_BSD = x_BSD + self.self_attn(self.input_layernorm(x_BSD), turns, segments_BS, key)
         return x_BSD + self.mlp(self.post_attention_layernorm(x_BSD), key)
 
 
@@ -154,15 +158,17 @@ class Llama(nnx.Module):
         """The last layer's normalised output [B, S, D]; `key` turns adapter dropout on."""
         embedding = jax.reshard(self.embed_tokens.embedding[...].astype(self.dtype), P(None, None))
         x_BSD = embedding.at[tokens_BS].get(out_sharding=P(BATCH, None, None))
-        cos, sin = rope.angles(positions_BS, rope.inverse_frequencies(self.shape, tokens_BS.shape[1]))
+        turns = rope.angles(positions_BS, rope.inverse_frequencies(self.shape, tokens_BS.shape[1]))
         graph, layers = nnx.split(self.layers)
 
-        def layer(x_BSD, stacked):
+        def layer(x_BSD: jax.Array, stacked: tuple[jax.Array, nnx.State]) -> tuple[jax.Array, None]:
             index, state = stacked
             layer_key = None if key is None else jax.random.fold_in(key, index)
-            return nnx.merge(graph, state)(x_BSD, cos, sin, segments_BS, layer_key), None
+            return nnx.merge(graph, state)(x_BSD, turns, segments_BS, layer_key), None
 
-        x_BSD, _ = jax.lax.scan(jax.checkpoint(layer, policy=_KEPT[self.remat]), x_BSD, (jnp.arange(self.shape.num_hidden_layers), layers))
+        x_BSD, _ = jax.lax.scan(
+            jax.checkpoint(layer, policy=_KEPT[self.remat]), x_BSD, (jnp.arange(self.shape.num_hidden_layers), layers)
+        )
         return self.norm(x_BSD)
 
     def logits(self, x_BSD: jax.Array) -> jax.Array:
@@ -174,5 +180,7 @@ class Llama(nnx.Module):
         kernel = jax.reshard(kernel, P(None, "tensor"))
         return jnp.einsum("BSD,DV->BSV", x_BSD, kernel, preferred_element_type=jnp.float32)
 
-    def __call__(self, tokens_BS, positions_BS, segments_BS, key=None) -> jax.Array:
+    def __call__(
+        self, tokens_BS: jax.Array, positions_BS: jax.Array, segments_BS: jax.Array, key: jax.Array | None = None
+    ) -> jax.Array:
         return self.logits(self.hidden(tokens_BS, positions_BS, segments_BS, key))

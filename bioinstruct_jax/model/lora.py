@@ -13,7 +13,7 @@ def scale(lora: Lora) -> float:
 
 
 def trained_filter(trainable: str) -> type[nnx.Variable]:
-    """The kind of variable that the optimizer and the gradient see; `nnx.split` puts all others into the frozen tree."""
+    """The kind of variable that optimizer and gradient see; `nnx.split` puts all others into the frozen tree."""
     return nnx.LoRAParam if trainable == "lora" else nnx.Param
 
 

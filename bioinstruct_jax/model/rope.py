@@ -1,4 +1,4 @@
-"""Rotary positions (Su et al., 2021), in the half-split layout of Hugging Face's LLaMA, with its ways to stretch them."""
+"""Rotary positions (Su et al., 2021), in the half-split layout of Hugging Face's LLaMA, and ways to stretch them."""
 
 import math
 
@@ -21,7 +21,7 @@ def inverse_frequencies(shape: Shape, length: int) -> np.ndarray:
     """
     scaling, theta = shape.rope_scaling, shape.rope_theta
     if scaling and scaling.rope_type == "dynamic":
-        original = scaling.original_max_position_embeddings or shape.max_position_embeddings
+        original = shape.max_position_embeddings  # as transformers: a field original_... changes nothing here
         stretch = scaling.factor * max(length, original) / original - (scaling.factor - 1)
         theta *= stretch ** (shape.head_size / (shape.head_size - 2))
     exponents = np.arange(0, shape.head_size, 2, dtype=np.float32) / np.float32(shape.head_size)
@@ -31,9 +31,11 @@ def inverse_frequencies(shape: Shape, length: int) -> np.ndarray:
     if scaling.rope_type == "linear":
         return frequencies / np.float32(scaling.factor)
     low, high = scaling.low_freq_factor, scaling.high_freq_factor
-    original = scaling.original_max_position_embeddings
-    assert low is not None and high is not None and original is not None  # RopeScaling holds this
-    turns = original * frequencies / np.float32(2 * math.pi)  # full turns within the original context
+    trained = scaling.original_max_position_embeddings
+    assert low is not None  # RopeScaling holds all three
+    assert high is not None
+    assert trained is not None
+    turns = trained * frequencies / np.float32(2 * math.pi)  # full turns within the original context
     share = np.clip((turns - low) / (high - low), 0, 1).astype(np.float32)  # 0: scaled, 1: kept
     return (share + (1 - share) / np.float32(scaling.factor)) * frequencies
 

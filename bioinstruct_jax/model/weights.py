@@ -9,12 +9,14 @@ and `lora_weights`. Dimension letters, here and in every name and einsum of `mod
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 from jax import P
 
 from bioinstruct_jax.config import Lora, Shape
+
+Kind = Literal["kernel", "embedding", "scale", "bias", "lora_a", "lora_b"]
 
 BATCH = ("data", "fsdp")  # mesh axes over which a batch is divided
 
@@ -40,7 +42,8 @@ class Weight:
         inputs: how many dimensions, after L, are contracted with the input (0: no matrix product).
         shape: size of each dimension.
         spec: mesh axis of each dimension.
-        kind: ``kernel`` [in, out], ``embedding`` [V, D], ``scale`` [D], ``bias`` [out], ``lora_a`` [in, R], ``lora_b`` [R, out].
+        kind: ``kernel`` [in, out], ``embedding`` [V, D], ``scale`` [D], ``bias`` [out], ``lora_a`` [in, R] or
+            ``lora_b`` [R, out].
         hub: name in a Hugging Face (or, for an adapter, PEFT) file; ``{i}`` stands for the layer.
     """
 
@@ -48,7 +51,7 @@ class Weight:
     inputs: int
     shape: tuple[int, ...]
     spec: P
-    kind: Literal["kernel", "embedding", "scale", "bias", "lora_a", "lora_b"]
+    kind: Kind
     hub: str
 
     @property
@@ -75,21 +78,23 @@ class Weight:
             return (math.prod(per_layer),)
         return (math.prod(per_layer[self.inputs :]), math.prod(per_layer[: self.inputs]))
 
-    def to_hub(self, array):
+    def to_hub(self, array: Any) -> Any:
         """One layer's array, as the file has it: [out, in]."""
         if self.kind in ("embedding", "scale", "bias"):
             return array.reshape(self.hub_shape)
         out, into = self.hub_shape
         return array.reshape(into, out).T
 
-    def from_hub(self, array):
+    def from_hub(self, array: Any) -> Any:
         """The inverse of `to_hub`."""
         per_layer = self.shape[int(self.stacked) :]
         if self.kind in ("embedding", "scale", "bias"):
             return array.reshape(per_layer)
         return array.T.reshape(per_layer)
 
-    def abstract(self, dtype, mesh: jax.sharding.Mesh | jax.sharding.AbstractMesh | None = None) -> jax.ShapeDtypeStruct:
+    def abstract(
+        self, dtype: Any, mesh: jax.sharding.Mesh | jax.sharding.AbstractMesh | None = None
+    ) -> jax.ShapeDtypeStruct:
         sharding = jax.NamedSharding(mesh, self.spec) if mesh is not None else None
         return jax.ShapeDtypeStruct(self.shape, dtype, sharding=sharding)
 
@@ -109,7 +114,7 @@ def sizes(shape: Shape) -> dict[str, int]:
     }
 
 
-def _weight(of: dict[str, int], kind, dims: str, inputs: int, hub: str, spec: P | None = None) -> Weight:
+def _weight(of: dict[str, int], kind: Kind, dims: str, inputs: int, hub: str, spec: P | None = None) -> Weight:
     spec = P(*(_AXES.get(letter) for letter in dims)) if spec is None else spec
     return Weight(dims, inputs, tuple(of[letter] for letter in dims), spec, kind, hub)
 
@@ -131,7 +136,8 @@ def base_weights(shape: Shape) -> dict[str, Weight]:
         for name, (into, out, where) in _KERNELS.items():
             if where == module:
                 path = f"{module}.{name}"
-                table[f"layers.{path}.kernel"] = _weight(of, "kernel", f"L{into}{out}", len(into), f"{hub}{path}.weight")
+                dims = f"L{into}{out}"
+                table[f"layers.{path}.kernel"] = _weight(of, "kernel", dims, len(into), f"{hub}{path}.weight")
                 if bias:
                     table[f"layers.{path}.bias"] = _weight(of, "bias", f"L{out}", 0, f"{hub}{path}.bias")
 
@@ -146,7 +152,10 @@ def base_weights(shape: Shape) -> dict[str, Weight]:
 
 
 def lora_weights(shape: Shape, lora: Lora) -> dict[str, Weight]:
-    """The adapter's weights by path: for a base W[in, out] with spec P(i, o), A[in, R] P(i, None) and B[R, out] P(None, o)."""
+    """The adapter's weights by path.
+
+    For a base W[in, out] with spec P(i, o) they are A[in, R] with P(i, None) and B[R, out] with P(None, o).
+    """
     of = sizes(shape) | {"R": lora.rank}
     table = {}
     for name, (into, out, module) in _KERNELS.items():

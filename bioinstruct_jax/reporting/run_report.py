@@ -45,7 +45,7 @@ def _data(data: dict) -> list[str]:
             packing = built["packing"]
             parts.append(
                 page.paragraph(
-                    f"{name}: {built['examples']:,} examples in {packing['rows']:,} rows of {packing['length']:,} tokens; "
+                    f"{name}: {built['examples']:,} examples in {packing['rows']:,} rows of {packing['length']:,}; "
                     f"{packing['tokens']:,} tokens ({packing['efficiency']:.1%} of the slots), "
                     f"{packing['target_tokens']:,} of them targets"
                 )

@@ -20,7 +20,7 @@ class Checkpoints:
     Args:
         folder: local or bucket path.
         keep: how many to keep, newest first.
-        about: what the run is (base id and hash, data and template fingerprints, settings). Stored with each checkpoint.
+        about: what the run is (base id and hash, data, template, steps); stored with each checkpoint.
     """
 
     def __init__(self, folder: UPath, keep: int, about: dict[str, Any]):

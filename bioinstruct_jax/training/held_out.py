@@ -41,6 +41,7 @@ class HeldOut:
 
     def loss(self, trained: Any, frozen: Any) -> tuple[float, int]:
         """Mean cross-entropy in nats over all held-out target tokens, and their number."""
-        sums = [self.program(trained, frozen, self._batch(first)) for first in range(0, len(self.rows.tokens), self.size)]
-        losses, targets = np.sum([jax.device_get(pair) for pair in sums], axis=0, dtype=np.float64)
-        return float(losses / max(targets, 1)), int(targets)
+        starts = range(0, len(self.rows.tokens), self.size)
+        sums = [self.program(trained, frozen, self._batch(first)) for first in starts]
+        total, targets = (float(np.sum(part, dtype=np.float64)) for part in zip(*jax.device_get(sums), strict=True))
+        return total / max(targets, 1), int(targets)

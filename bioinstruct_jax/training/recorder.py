@@ -68,7 +68,10 @@ class Recorder:
         speed = {"seconds": seconds, "tokens_per_second": tokens / seconds}
         if self.peak:
             computed = self.slots / seconds / self.peak  # padding is computed too, but only tokens are useful
-            speed |= {"mfu": speed["tokens_per_second"] * self.cost.useful / self.peak, "hfu": computed * self.cost.executed}
+            speed |= {
+                "mfu": speed["tokens_per_second"] * self.cost.useful / self.peak,
+                "hfu": computed * self.cost.executed,
+            }
         self.metrics.time(step, speed)
         self.screen.train(step, self.steps, loss=loss, tokens_per_second=speed["tokens_per_second"])
 

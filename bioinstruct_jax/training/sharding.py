@@ -47,7 +47,8 @@ def check_divisible(mesh: jax.sharding.Mesh, weights: dict, rows: int) -> None:
     ways = mesh.shape["data"] * mesh.shape["fsdp"]
     if rows % ways:
         raise ValueError(
-            f"training.batch_rows / training.micro_batches = {rows} rows cannot be divided over data x fsdp = {ways} devices"
+            f"training.batch_rows / training.micro_batches = {rows} rows cannot be divided over data x fsdp = {ways} "
+            "devices"
         )
     for path, weight in weights.items():
         for letter, size, axis in zip(weight.dims, weight.shape, weight.spec, strict=True):

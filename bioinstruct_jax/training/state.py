@@ -60,7 +60,7 @@ def plan(config: Train, shape: Shape, mesh: jax.sharding.Mesh | jax.sharding.Abs
         return weight.abstract(jnp.float32 if weight.kind in trained_kinds else dtype, mesh)
 
     model = Llama(shape, lora, dtype, make, config.model.remat)  # type: ignore[arg-type]
-    graph, trained, frozen = nnx.split(model, trained_filter(config.trainable), ...)
+    graph, trained, frozen = nnx.split(model, trained_filter(config.trainable), ...)  # type: ignore[misc]
     weights = base_weights(shape) | (lora_weights(shape, lora) if lora else {})
     return Plan(graph, trained, frozen, weights)
 
@@ -71,7 +71,7 @@ def by_path(tree: nnx.State) -> dict[str, Any]:
 
 
 def from_paths(tree: nnx.State, values: dict[str, Any]) -> nnx.State:
-    """A tree like `tree` that holds `values`, keyed as in the weight table. Raises KeyError for a path that is missing."""
+    """A tree like `tree` holding `values`, keyed as in the weight table; KeyError for a path that is missing."""
     flat = nnx.to_flat_state(tree)
     return nnx.from_flat_state([(path, leaf.replace(values[".".join(map(str, path))])) for path, leaf in flat])
 

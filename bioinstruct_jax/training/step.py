@@ -1,7 +1,7 @@
 """One optimizer step and one held-out loss, as XLA compiles them."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -32,8 +32,8 @@ def train_step(
 ) -> Callable[[State, nnx.State, Batch], tuple[State, StepMetrics]]:
     """The function of (state, frozen, batch [micro-batches, rows, tokens]) to jit; `state` may be donated.
 
-    The gradient is taken with respect to `state.trained` alone, so XLA never forms one of a frozen weight. Sums of loss,
-    gradient and target tokens run over all micro-batches and devices before the one division, so that how a batch is
+    The gradient is taken with respect to `state.trained` alone, so XLA never forms one of a frozen weight. Sums of
+    loss, gradient and target tokens run over all micro-batches and devices before the one division, so that how a batch is
     cut up never changes what is learned. A batch without targets leaves the state as it was, but for the step count.
     """
 
@@ -43,7 +43,7 @@ def train_step(
         def total(trained: nnx.State, micro: Batch, key: jax.Array) -> tuple[jax.Array, jax.Array]:
             return loss_sum(nnx.merge(graph, trained, frozen), micro, key)
 
-        def accumulate(sums, indexed):
+        def accumulate(sums: Any, indexed: tuple[jax.Array, Batch]) -> tuple[Any, None]:
             index, micro = indexed
             key = jax.random.fold_in(step_key, index)
             (loss, targets), gradient = jax.value_and_grad(total, has_aux=True)(state.trained, micro, key)

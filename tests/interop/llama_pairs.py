@@ -100,9 +100,8 @@ def build(shape: Shape, arrays: dict, lora: Lora | None = None) -> Llama:
 
 
 def jax_logits(shape: Shape, arrays: dict, tokens_BS: np.ndarray, lora: Lora | None = None) -> np.ndarray:
+    positions_BS = jnp.broadcast_to(jnp.arange(tokens_BS.shape[1]), tokens_BS.shape)
+    segments_BS = jnp.ones(tokens_BS.shape, jnp.int32)
     with jax.set_mesh(make_mesh(Mesh(), jax.devices()[:1])):
-        positions_BS = np.broadcast_to(np.arange(tokens_BS.shape[1]), tokens_BS.shape)
-        model = build(shape, arrays, lora)
-        return np.asarray(
-            model(jnp.asarray(tokens_BS), jnp.asarray(positions_BS), jnp.ones(tokens_BS.shape, jnp.int32))
-        )
+        forward = jax.jit(lambda arrays, tokens_BS: build(shape, arrays, lora)(tokens_BS, positions_BS, segments_BS))
+        return np.asarray(forward(arrays, jnp.asarray(tokens_BS)))

@@ -1,0 +1,104 @@
+from dataclasses import replace
+
+import pytest
+import yaml
+
+from bioinstruct_jax.config import Data, Lora, Model, Optimizer, Shape, Source, Tokenizer, Train, Training
+from bioinstruct_jax.interop.model_card import card
+from bioinstruct_jax.run_folder import Losses
+
+SHAPE = Shape(hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4)
+JOB = Train(
+    name="first",
+    model=Model(weights="meta-llama/Llama-2-7b-hf", revision="abc"),
+    lora=Lora(rank=16, alpha=32.0),
+    data=Data(sources=(Source(path="bio-nlp-umass/bioinstruct"), Source(path="/home/someone/secret|notes.jsonl"))),
+    optimizer=Optimizer(warmup_steps=7),
+    training=Training(steps=10),
+)
+BASE = {"weights": JOB.model.weights, "revision": "abc", "seed": None, "sha256": "b" * 64}
+DATA = {
+    "sources": [
+        {"path": "bio-nlp-umass/bioinstruct", "format": "hub", "kept": 25005, "bad": 0},
+        {"path": "/home/someone/secret|notes.jsonl", "format": "alpaca", "kept": 12, "bad": 3},
+    ],
+    "tokenizer": {"name": "x", "size": 10, "fingerprint": "f" * 64},
+    "template": {"name": "alpaca", "hash": "e" * 64},
+    "train": {
+        "examples": 25017,
+        "packing": {"rows": 1500, "length": 2048, "tokens": 3000000, "target_tokens": 1000000},
+    },
+}
+LOSSES = Losses(steps=10, first=2.75, last=1.25, held_out_first=2.5, held_out_last=1.5)
+
+
+def _card(job: Train = JOB, **changes) -> str:
+    facts = {"base": BASE, "data": DATA, "losses": LOSSES, "sha256": "a" * 64, "versions": {"jax": "1", "flax": "2"}}
+    return card(job, **(facts | changes))
+
+
+def _front(text: str) -> dict:
+    opening, front, _ = text.split("---\n", 2)
+    assert opening == ""
+    return yaml.safe_load(front)
+
+
+def test_front_matter_and_facts():
+    text = _card()
+    front = _front(text)
+    assert front["library_name"] == "peft"
+    assert front["base_model"] == "meta-llama/Llama-2-7b-hf"
+    assert front["base_model_relation"] == "adapter"
+    assert front["datasets"] == ["bio-nlp-umass/bioinstruct"]
+    assert {"license", "license_name", "tags"} <= front.keys()
+    for fact in ("a" * 64, "b" * 64, "e" * 64, "f" * 64, "25,005", "1.2500", "2.5000 before, 1.5000 after", "jax 1"):
+        assert fact in text
+    assert "Not for clinical use" in text
+    assert "random weights" not in text
+
+
+def test_a_card_holds_no_path_of_the_machine():
+    # Mutation: writing source["path"] as it is. A bar would also break the table.
+    text = _card()
+    assert "/home" not in text
+    assert "secret\\|notes.jsonl" in text
+    local = replace(JOB, model=Model(weights="/home/someone/llama"))
+    text = _card(local, base=BASE | {"weights": "/home/someone/llama"})
+    assert "/home" not in text
+    assert "base_model" not in _front(text)
+
+
+@pytest.mark.parametrize("path", ["./data/notes.jsonl", "data.d/notes.jsonl", "gs://bucket/rows", "seeds", "../x/y"])
+def test_only_hub_names_are_datasets(path):
+    job = replace(JOB, data=replace(JOB.data, sources=(Source(path=path),)))
+    assert "datasets" not in _front(_card(job))
+
+
+def test_a_random_base_says_so():
+    job = replace(JOB, model=Model(weights="random", shape=SHAPE), tokenizer=Tokenizer(path="tiny"))
+    text = _card(job, base=BASE | {"weights": "random", "revision": None, "seed": 3})
+    assert "Its base has random weights" in text
+    assert "seed 3" in text
+    assert "base_model" not in _front(text)
+
+
+def test_a_fully_tuned_model():
+    text = _card(
+        replace(JOB, trainable="all"),
+        losses=Losses(steps=1, first=2.0, last=2.0, held_out_first=None, held_out_last=None),
+    )
+    assert _front(text)["library_name"] == "transformers"
+    assert "PeftModel" not in text
+    assert "| LoRA |" not in text
+    assert "held-out" not in text
+
+
+@pytest.mark.parametrize(
+    ("rank", "advice"),
+    [(8, None), (16, None), (17, "--max-lora-rank 32"), (64, "--max-lora-rank 64"), (600, "merge it")],
+)
+def test_vllm_advice_for_high_ranks(rank, advice):
+    # lessons: vllm#9280, peft_helper. Mutation: advice from rank 16 on.
+    text = _card(replace(JOB, lora=Lora(rank=rank)))
+    assert ("vLLM" in text) == (advice is not None)
+    assert advice is None or advice in text
