@@ -202,7 +202,7 @@ def test_full_fine_tuning_leaves_a_model_that_stops(tmp_path):
 
 
 def test_bad_rows_are_written_down_and_good_ones_are_kept(tmp_path):
-    file = _write(tmp_path, training={"steps": 1, "eval_every": 0, "checkpoint_every": 0, "micro_batches": 2})
+    file = _write(tmp_path, training={"steps": 2, "eval_every": 0, "checkpoint_every": 0})
     with (tmp_path / "rows.jsonl").open("ab") as rows:
         rows.write(b'{"instruction": "Cut off\n\xff\xfe\n{"instruction": "No answer", "output": ""}\n')
     assert train.main([str(file)]) == 0

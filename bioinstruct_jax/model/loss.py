@@ -9,7 +9,7 @@ from bioinstruct_jax.model.llama import Llama
 
 
 class Batch(NamedTuple):
-    """Packed rows, each [B, S]: int32 tokens, segments (0: padding) and positions; weights 1 where a token is a target."""
+    """Packed rows, each [B, S]: int32 tokens, segments (0: padding), positions; weights 1 for target tokens."""
 
     tokens: jax.Array
     segments: jax.Array

@@ -15,7 +15,7 @@ def schedule(config: Optimizer, steps: int) -> optax.Schedule:
     after = {
         "cosine": optax.cosine_decay_schedule(peak, rest),
         "linear": optax.linear_schedule(peak, 0.0, rest),
-        "constant": optax.constant_schedule(peak),
+        "constant": optax.linear_schedule(peak, peak, rest),  # an array for an array of steps
     }[config.schedule]
     if not warmup:
         return after

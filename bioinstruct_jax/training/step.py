@@ -33,8 +33,9 @@ def train_step(
     """The function of (state, frozen, batch [micro-batches, rows, tokens]) to jit; `state` may be donated.
 
     The gradient is taken with respect to `state.trained` alone, so XLA never forms one of a frozen weight. Sums of
-    loss, gradient and target tokens run over all micro-batches and devices before the one division, so that how a batch is
-    cut up never changes what is learned. A batch without targets leaves the state as it was, but for the step count.
+    loss, gradient and target tokens run over all micro-batches and devices before the one division, so that how a
+    batch is cut up never changes what is learned. A batch without targets leaves the state as it was, but for the
+    step count.
     """
 
     def step(state: State, frozen: nnx.State, batch: Batch) -> tuple[State, StepMetrics]:

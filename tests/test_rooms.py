@@ -1,0 +1,90 @@
+"""The rules of the rooms: who may import whom, how long a file may be, how soon help answers."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "bioinstruct_jax"
+FILES = sorted(PACKAGE.rglob("*.py"))
+VERBS = {"train"}
+FRAMEWORKS = {"jax", "jaxlib", "flax", "optax", "orbax", "torch", "tensorflow"}
+FREE = ["config", "settings", "schema", "usage", "yaml12", "files", "resources", "run_folder", "data", "reporting"]
+
+
+def _imports(file: Path) -> set[str]:
+    """Every module that a file imports, at the top or inside a function."""
+    found = set()
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def _in_room(file: Path, room: str) -> bool:
+    return file.relative_to(PACKAGE).parts[0] in (room, f"{room}.py")
+
+
+@pytest.mark.parametrize("room", FREE)
+def test_framework_free_rooms_import_no_framework(room):
+    # Mutation: `import jax` inside any function of data/ fails here.
+    files = [file for file in FILES if _in_room(file, room)]
+    assert files
+    for file in files:
+        assert not {name.split(".")[0] for name in _imports(file)} & FRAMEWORKS, file
+
+
+def test_the_free_rooms_run_where_jax_is_absent():
+    # The data side of a run in a process in which every framework is blocked.
+    code = f"""
+import sys
+for name in {sorted(FRAMEWORKS)!r}:
+    sys.modules[name] = None
+from bioinstruct_jax import settings, run_folder
+from bioinstruct_jax.config import Train
+from bioinstruct_jax.data import dataset
+from bioinstruct_jax.resources import resource
+import bioinstruct_jax.reporting.run_report, bioinstruct_jax.reporting.plot, tempfile
+text = resource("configs", "tiny.yaml").read_text()
+job = settings.loads(text, job=Train, where="tiny.yaml")
+from dataclasses import replace
+with tempfile.TemporaryDirectory() as cache:
+    data = dataset.load(replace(job, data=replace(job.data, cache_dir=cache)))
+assert data.train.tokens.shape[1] == job.data.length
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+
+
+@pytest.mark.parametrize("room", ["model", "training"])
+def test_the_compiled_rooms_know_nothing_of_text(room):
+    forbidden = ("bioinstruct_jax.data", "bioinstruct_jax.interop", "bioinstruct_jax.reporting", "transformers")
+    allowed = {"bioinstruct_jax.data.rows", "bioinstruct_jax.data.rows.Rows"}  # arrays of token ids
+    for file in FILES:
+        if _in_room(file, room):
+            assert not {name for name in _imports(file) if name.startswith(forbidden)} - allowed, file
+
+
+def test_no_room_imports_a_verb():
+    for file in FILES:
+        if file.name != "cli.py":
+            verbs = {f"bioinstruct_jax.{verb}" for verb in VERBS}
+            assert not verbs & {".".join(name.split(".")[:2]) for name in _imports(file)}, file
+
+
+def test_files_can_be_read_in_one_sitting():
+    long = {str(file): lines for file in FILES if (lines := len(file.read_text(encoding="utf-8").splitlines())) > 400}
+    assert not long
+
+
+def test_help_imports_nothing_heavy():
+    code = (
+        "import sys\nfrom bioinstruct_jax import train\n"
+        "try:\n    train.main(['--help'])\nexcept SystemExit as end:\n    assert not end.code\n"
+        f"heavy = {sorted(FRAMEWORKS | {'transformers', 'datasets', 'matplotlib', 'pyarrow'})!r}\n"
+        "assert not [name for name in heavy if name in sys.modules], sys.modules.keys() & set(heavy)\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60, stdout=subprocess.DEVNULL)
