@@ -1,5 +1,6 @@
 """Instruction-tune a LLaMA: rows of text in, a run folder with adapter, metrics and checkpoints out."""
 
+import contextlib
 import dataclasses
 import math
 import os
@@ -76,7 +77,7 @@ def run(job: Train) -> None:
         print(f"The run {folder.path} is finished; nothing was changed.\n{folder.summary()}")
         return
 
-    with Progress() as progress:
+    with Progress() as progress, contextlib.ExitStack() as stack:
         # ---------------------------------------------------------------- rows of tokens
         progress.phase("loading data")
         data = dataset.load(job, lambda _, done, total: progress.update(done, total))
@@ -88,7 +89,7 @@ def run(job: Train) -> None:
         # ---------------------------------------------------------------- model and optimizer, born sharded
         progress.phase("loading model")
         mesh = sharding.make_mesh(job.mesh)
-        jax.set_mesh(mesh)
+        stack.enter_context(jax.set_mesh(mesh))
         origin = base.resolve(job, len(data.tokenizer))
         plan = state.plan(job, origin.shape, mesh)
         micro_rows = training.batch_rows // training.micro_batches

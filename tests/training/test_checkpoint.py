@@ -66,5 +66,5 @@ def test_by_path_and_back():
     again = state.from_paths(this.now.trained, arrays)
     assert jax.tree.structure(again) == jax.tree.structure(this.now.trained)
     assert set(arrays) == {path for path in this.plan.weights if "lora" in path}
-    with pytest.raises(KeyError, match="q_proj"):
+    with pytest.raises(KeyError, match="lora_a"):
         state.from_paths(this.now.trained, {})
