@@ -14,6 +14,7 @@ from bioinstruct_jax.config import Train
 from bioinstruct_jax.files import path
 from bioinstruct_jax.training.metrics import read_rows
 
+PROTOCOLS = ("", "file", "local", "gs", "gcs", "s3")  # where orbax writes checkpoints
 _PACKAGES = ("bioinstruct-jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "transformers", "numpy")
 
 
@@ -36,7 +37,27 @@ class RunFolder:
 
     @property
     def finished(self) -> bool:
-        return (self.path / "finished.json").exists()
+        try:
+            json.loads((self.path / "finished.json").read_text(encoding="utf-8"))
+        except (FileNotFoundError, ValueError):  # a torn file was being written when the machine died
+            return False
+        return True
+
+    def check_metrics(self, first: int) -> None:
+        """Refuse to go on from a checkpoint after step `first` if the metrics of the steps before it are not there.
+
+        Raises:
+            ValueError: naming the file and how many steps it has.
+        """
+        file = self.path / "metrics.jsonl"
+        rows = read_rows(file) if file.exists() else []
+        found = {row["step"] for row in rows if "loss" in row}
+        missing = [step for step in range(1, first + 1) if step not in found]
+        if missing:
+            raise ValueError(
+                f"{file} lacks {len(missing)} of the {first} steps before the newest checkpoint (the first is step "
+                f"{missing[0]}): put the file back, or start a run with another --name"
+            )
 
     def write_json(self, name: str, value: Any) -> None:
         text = json.dumps(value, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
@@ -97,14 +118,19 @@ class RunFolder:
 
 
 def open_run(job: Train) -> RunFolder:
-    """The run folder of a job: made with its config.yaml, or the one that stands there if its settings are the same.
+    """The run folder of a job: a new one, or the one that stands there if its settings are the same.
 
     Raises:
         ValueError: if a run of that name has other settings; names each that differs.
     """
     folder = path(job.runs_dir) / job.name
     saved = folder / "config.yaml"
-    if saved.exists():
+    if folder.protocol not in PROTOCOLS:
+        raise ValueError(
+            f"runs_dir {job.runs_dir!r}: checkpoints can be written to local disk, gs:// and s3://, not to {folder.protocol}://"
+        )
+    # A run that failed before its first step binds nobody.
+    if saved.exists() and any((folder / name).exists() for name in ("metrics.jsonl", "checkpoints")):
         old = settings.loads(saved.read_text(encoding="utf-8"), job=Train, where=str(saved))
         differences = settings.changes(old, job)
         if differences:

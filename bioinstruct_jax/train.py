@@ -79,16 +79,22 @@ def run(job: Train) -> None:
 
     with Progress() as progress, contextlib.ExitStack() as stack:
         # ---------------------------------------------------------------- rows of tokens
-        progress.phase("loading data")
-        data = dataset.load(job, lambda _, done, total: progress.update(done, total))
-        folder.write_json("data.json", data.report)
-        folder.write_lines("bad_rows.jsonl", [dataclasses.asdict(row) for row in data.bad_rows])
+        progress.phase("loading")
+        data = dataset.load(job, progress.within)
+        for line in run_report.data_lines(data.report):
+            progress.note(line)
         training = job.training
-        steps = training.steps or math.ceil((training.epochs or 1) * len(data.train.tokens) / training.batch_rows)
+        passes = training.epochs or 0.0
+        steps = training.steps or math.ceil(passes * len(data.train.tokens) / training.batch_rows)
+        if job.optimizer.warmup_steps > steps:
+            raise ValueError(
+                f"optimizer.warmup_steps {job.optimizer.warmup_steps} is more than the {steps} steps of "
+                f"training.epochs {training.epochs}: the learning rate would never reach its peak"
+            )
 
         # ---------------------------------------------------------------- model and optimizer, born sharded
         progress.phase("loading model")
-        mesh = sharding.make_mesh(job.mesh)
+        mesh = sharding.make_mesh(job.mesh, sharding.devices(job.platform))
         stack.enter_context(jax.set_mesh(mesh))
         origin = base.resolve(job, len(data.tokenizer))
         plan = state.plan(job, origin.shape, mesh)
@@ -96,22 +102,21 @@ def run(job: Train) -> None:
         sharding.check_divisible(mesh, plan.weights, micro_rows)
         trained, frozen = base.place(job, plan, origin)
         identity = base.identity(job, plan, origin, trained, frozen)
-        if job.trainable == "lora" and origin.folder is None:
-            results.save_base(folder.path / "base", frozen, origin, data.tokenizer, job.model.dtype)
         adamw = optimizer.make_optimizer(job.optimizer, steps)
         now = state.start(trained, adamw, mesh)
         del trained  # its buffers are the state's, which every step gives away
 
         # ---------------------------------------------------------------- where an earlier process left off
-        about = {
-            "base": identity,
-            "data": data.report["train"]["fingerprint"],
-            "template": data.template.hash,
-            "steps": steps,
-        }
+        about = {"base": identity, "template": data.template.hash, "steps": steps}
+        about |= {name: (data.report[name] or {}).get("fingerprint") for name in ("train", "held_out")}
         checkpoints = Checkpoints(folder.path / "checkpoints", training.keep_checkpoints, about)
         now = checkpoints.restore(now) or now
         first = int(jax.device_get(now.step))
+        folder.check_metrics(first)
+        folder.write_json("data.json", data.report)
+        folder.write_lines("bad_rows.jsonl", [dataclasses.asdict(row) for row in data.bad_rows])
+        if first == 0 and job.trainable == "lora" and origin.folder is None:
+            results.save_base(folder.path / "base", frozen, origin, data.tokenizer, job.model.dtype)
         tracker = open_tracker(job.track, folder.path, name=job.name, settings=dataclasses.asdict(job))
         metrics = Metrics(folder.path, after=first, tracker=tracker)
 

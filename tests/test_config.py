@@ -1,9 +1,10 @@
 import re
+from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
-from bioinstruct_jax import settings
+from bioinstruct_jax import schema, settings
 from bioinstruct_jax.config import Lora, Mesh, RopeScaling, Shape, Train
 from bioinstruct_jax.resources import resource
 
@@ -137,3 +138,11 @@ def test_impossible_combinations(path, value, message):
 def test_a_new_vocabulary_needs_random_weights():
     with pytest.raises(ValidationError, match="makes a new vocabulary"):
         Train(**TINY | {"model": {"weights": "mine"}, "tokenizer": {"train_vocab_size": 300}})
+
+
+def test_every_setting_is_read_by_something():
+    # open-instruct#1823. Mutation: a field that nothing reads, added to any section, fails here.
+    package = Path(__file__).parent.parent / "bioinstruct_jax"
+    code = "\n".join(file.read_text(encoding="utf-8") for file in package.rglob("*.py"))
+    for key in schema.keys(Train):
+        assert re.search(rf"\.{key.path[-1]}\b", code), key.name

@@ -22,9 +22,16 @@ def test_it_is_made_with_its_settings_and_opened_again(tmp_path):
 
 
 def test_other_settings_are_refused_and_named(tmp_path):
-    open_run(_job(tmp_path))
+    folder = open_run(_job(tmp_path))
+    (folder.path / "metrics.jsonl").touch()
     with pytest.raises(ValueError, match=r"optimizer\.learning_rate: 0\.01 -> 0\.5"):
         open_run(replace(_job(tmp_path), optimizer=Optimizer(learning_rate=0.5, warmup_steps=2)))
+
+
+def test_a_run_that_failed_before_its_first_step_can_be_corrected(tmp_path):
+    open_run(_job(tmp_path))
+    corrected = replace(_job(tmp_path), seed=3)
+    assert "seed: 3" in (open_run(corrected).path / "config.yaml").read_text()
 
 
 def test_the_losses_are_those_of_the_metrics(tmp_path):
@@ -40,7 +47,7 @@ def test_the_losses_are_those_of_the_metrics(tmp_path):
 
 
 def test_a_damaged_settings_file_is_named(tmp_path):
-    open_run(_job(tmp_path))
+    (open_run(_job(tmp_path)).path / "metrics.jsonl").touch()
     (tmp_path / "small" / "config.yaml").write_text("name: [")
     with pytest.raises(ValueError, match=r"config\.yaml"):
         open_run(_job(tmp_path))

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 from pathlib import Path
 
 import jax
@@ -170,6 +171,44 @@ def test_an_interrupted_run_goes_on_as_if_it_had_not_been(finished, tmp_path, mo
         assert (run / name).read_bytes() == (finished / name).read_bytes(), name
 
 
+def test_a_base_left_by_a_start_that_failed_is_not_taken_for_the_adapters_own(finished, tmp_path, monkeypatch):
+    # Mutation: `save_base` skipped where base/config.json stands leaves the base of the first seed beside the adapter.
+    file = _write(tmp_path)
+    monkeypatch.setattr(Recorder, "start_clock", lambda self: (_ for _ in ()).throw(KeyboardInterrupt))
+    assert train.main([str(file), "--seed=5"]) == 130
+    monkeypatch.undo()
+    run = tmp_path / "runs" / "run"
+    for name in ("metrics.jsonl", "timing.jsonl"):
+        (run / name).unlink()
+    (run / "checkpoints").rmdir()
+    assert train.main([str(file)]) == 0
+    name = "base/model.safetensors"
+    assert (run / name).read_bytes() == (finished / name).read_bytes()
+
+
+def test_a_torn_finished_file_is_no_finished_run(finished, tmp_path):
+    copy = tmp_path / "run"
+    shutil.copytree(finished, copy)
+    (copy / "finished.json").write_text("")
+    assert train.main([str(copy / "config.yaml"), f"--runs_dir={tmp_path}"]) == 2  # its settings name another folder
+    text = (copy / "config.yaml").read_text().replace(str(finished.parent), str(tmp_path))
+    (copy / "config.yaml").write_text(text)
+    assert train.main([str(copy / "config.yaml")]) == 0
+    assert json.loads((copy / "finished.json").read_text())["steps"] == 6
+    assert (copy / "metrics.jsonl").read_bytes() == (finished / "metrics.jsonl").read_bytes()
+
+
+def test_lost_metrics_are_not_glossed_over(finished, tmp_path, capsys):
+    copy = tmp_path / "run"
+    shutil.copytree(finished, copy)
+    text = (copy / "config.yaml").read_text().replace(str(finished.parent), str(tmp_path))
+    (copy / "config.yaml").write_text(text)
+    (copy / "finished.json").unlink()
+    (copy / "metrics.jsonl").unlink()
+    assert train.main([str(copy / "config.yaml")]) == 2
+    assert "lacks 6 of the 6 steps" in capsys.readouterr().err
+
+
 def test_a_run_of_the_same_name_with_other_settings_is_refused(finished, capsys):
     assert train.main([str(finished / "config.yaml"), "--optimizer.learning_rate=0.02"]) == 2
     assert "optimizer.learning_rate: 0.01 -> 0.02" in capsys.readouterr().err
@@ -187,6 +226,7 @@ def test_full_fine_tuning_leaves_a_model_that_stops(tmp_path):
 
     changes = {
         "trainable": "all",
+        "lora": {"rank": 16, "dropout": 0.0},
         "data": {"held_out": 0.0},
         "training": {"steps": 150, "batch_rows": 8, "micro_batches": 1, "eval_every": 0, "checkpoint_every": 0},
     }
@@ -223,6 +263,9 @@ def test_bad_rows_are_written_down_and_good_ones_are_kept(tmp_path):
         ({"training": {"batch_rows": 6, "micro_batches": 2}}, "cannot be divided over data x fsdp = 8"),
         ({"model": {"shape": SHAPE | {"vocab_size": 100}}}, "100 embedding rows"),
         ({"data": {"length": 16}}, "more than 16 tokens"),
+        ({"runs_dir": "memory://runs"}, "not to memory://"),
+        ({"training": {"steps": None, "epochs": 0.1}}, "would never reach its peak"),
+        ({"optimizer": {"learning_rate": 1e30, "clip_norm": None}}, "not finite"),
     ],
 )
 def test_what_cannot_run_ends_with_a_message_and_code_2(tmp_path, capsys, changes, message):

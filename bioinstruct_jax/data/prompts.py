@@ -63,6 +63,14 @@ class Template:
     hash: str
     tokenizer: PreTrainedTokenizerFast = field(repr=False, compare=False)
 
+    def record(self) -> dict[str, str]:
+        """What travels with an adapter: name, hash, and the text around a row's fields, with its control tokens."""
+        shown = {"name": self.name, "hash": self.hash}
+        for key, with_input in (("with_input", "{input}"), ("without_input", "")):
+            row = Record(id="", instruction="{instruction}", input=with_input, output="{output}")
+            shown[key] = "".join(piece.text for piece in render(row, self))
+        return shown
+
 
 def template(name: str, tokenizer: PreTrainedTokenizerFast) -> Template:
     """The template called `name` (see ``config.TEMPLATES``) with the control tokens of `tokenizer`.

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
 FORMAT = 1  # raise it when the same records would become other rows
-NAMED = 100  # ids a report lists for each reason
+NAMED = 100_000  # ids a report lists for each reason
 DTYPES = {"tokens": np.int32, "segments": np.int32, "positions": np.int32, "weights": np.uint8}
 
 

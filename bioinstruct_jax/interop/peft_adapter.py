@@ -77,10 +77,7 @@ def save(
     folder.mkdir(parents=True, exist_ok=True)
     (folder / CONFIG).unlink(missing_ok=True)
     write(folder / WEIGHTS, entries, numbers)
-    with tempfile.TemporaryDirectory() as local:  # transformers writes to local disk only
-        tokenizer.save_pretrained(local)
-        for file in sorted(Path(local).iterdir()):
-            (folder / file.name).write_bytes(file.read_bytes())
+    save_tokenizer(folder, tokenizer)
     files.write_text(folder / PROMPT, json.dumps(template_record, indent=2, ensure_ascii=False, sort_keys=True) + "\n")
     fields = {
         "peft_type": "LORA",
@@ -101,6 +98,14 @@ def save(
         "layers_pattern": None,
     }
     files.write_text(folder / CONFIG, json.dumps(fields, indent=2) + "\n")
+
+
+def save_tokenizer(folder: UPath, tokenizer: Tokenizer) -> None:
+    """The tokenizer's files in a folder, which may lie in a bucket; transformers itself writes to local disk only."""
+    with tempfile.TemporaryDirectory() as local:
+        tokenizer.save_pretrained(local)
+        for file in sorted(Path(local).iterdir()):
+            (folder / file.name).write_bytes(file.read_bytes())
 
 
 def load(folder: UPath, shape: Shape) -> tuple[Lora, dict[str, np.ndarray]]:

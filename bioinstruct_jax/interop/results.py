@@ -23,8 +23,7 @@ if TYPE_CHECKING:
 
 def save_base(folder: UPath, frozen: nnx.State, base: Base, tokenizer: PreTrainedTokenizerFast, dtype: str) -> None:
     """A random base beside its adapter: without it, the adapter could be loaded into nothing."""
-    if not (folder / "config.json").exists():
-        _save_model(folder, by_path(frozen), base, tokenizer, dtype)
+    _save_model(folder, by_path(frozen), base, tokenizer, dtype)
 
 
 def save(
@@ -56,7 +55,7 @@ def save(
             base=str(folder.path / "base") if base.folder is None else job.model.weights,
             revision=job.model.revision,
             tokenizer=data.tokenizer,
-            template_record={"name": data.template.name, "hash": data.template.hash},
+            template_record=data.template.record(),
         )
         peft_adapter.verify(made, arrays, lora=job.lora, shape=base.shape)
     card = model_card.card(
@@ -80,5 +79,5 @@ def _save_model(
     for name, array in arrays.items():
         if not jnp.array_equal(array, back[name]):
             raise ValueError(f"{folder}: {name} was read back with other values than were written; is the disk full?")
-    tokenizer.save_pretrained(str(folder))
+    peft_adapter.save_tokenizer(folder, tokenizer)
     hub_config.write_config(folder, base.shape, bos=tokenizer.bos_token_id, eos=tokenizer.eos_token_id, dtype=dtype)

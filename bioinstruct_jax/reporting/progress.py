@@ -59,6 +59,12 @@ class Progress:
         else:
             self._line(f"{name} ...")
 
+    def within(self, phase: str, done: int, total: int) -> None:
+        """So much of `phase` is done; begins it if another one is running."""
+        if phase != self._name:
+            self.phase(phase)
+        self.update(done, total)
+
     def update(self, done: int, total: int) -> None:
         """So much of this phase is done, e.g. rows tokenised."""
         self._show(done, total, f"{done:,} of {total:,}", last=False)

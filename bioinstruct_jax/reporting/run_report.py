@@ -40,20 +40,27 @@ def _data(data: dict) -> list[str]:
         [source["path"], source["format"], source["read"], source["bad"], source["kept"]] for source in data["sources"]
     ]
     parts = [page.table(["source", "format", "rows read", "bad rows", "records kept"], sources)]
-    for name, built in (("training", data["train"]), ("held out", data["held_out"])):
-        if built:
-            packing = built["packing"]
-            parts.append(
-                page.paragraph(
-                    f"{name}: {built['examples']:,} examples in {packing['rows']:,} rows of {packing['length']:,}; "
-                    f"{packing['tokens']:,} tokens ({packing['efficiency']:.1%} of the slots), "
-                    f"{packing['target_tokens']:,} of them targets"
-                )
-            )
-            dropped: list[list[object]] = [[reason, kind["count"]] for reason, kind in built["dropped"].items()]
-            if dropped:
-                parts.append(page.table([f"left out of {name}", "records"], dropped))
+    parts += [page.paragraph(line) for line in data_lines(data)]
     if data["bad_rows"]["count"]:
         reasons = [[reason, count] for reason, count in data["bad_rows"]["reasons"].items()]
         parts.append(page.table(["bad rows (bad_rows.jsonl)", "count"], reasons))
     return parts
+
+
+def data_lines(data: dict) -> list[str]:
+    """What `data.json` says of the rows, a line each: how many, how full, and what was left out and why."""
+    lines = []
+    for name, built in (("training", data["train"]), ("held out", data["held_out"])):
+        if built:
+            packing = built["packing"]
+            lines.append(
+                f"{name}: {built['examples']:,} examples in {packing['rows']:,} rows of {packing['length']:,}; "
+                f"{packing['tokens']:,} tokens in {packing['slots']:,} slots ({packing['efficiency']:.1%}), "
+                f"{packing['target_tokens']:,} of them targets"
+            )
+            lines += [f"{name}: left out {kind['count']:,}: {reason}" for reason, kind in built["dropped"].items()]
+            if built["truncated"]["count"]:
+                lines.append(f"{name}: input shortened to fit in {built['truncated']['count']:,}")
+    if data["bad_rows"]["count"]:
+        lines.append(f"{data['bad_rows']['count']:,} bad rows were left out; see bad_rows.jsonl")
+    return lines

@@ -221,9 +221,14 @@ class WeightsAndBiases:
         except ImportError:
             raise _missing("wandb", "wandb") from None
         local = folder.path if _is_local(folder) else None
-        self._run = wandb.init(
-            project="bioinstruct-jax", name=name, id=name, resume="allow", dir=local, config=dict(settings)
-        )
+        try:
+            self._run = wandb.init(
+                project="bioinstruct-jax", name=name, id=name, resume="allow", dir=local, config=dict(settings)
+            )
+        except wandb.Error as error:
+            raise SettingsError(
+                f"track: wandb cannot start: {error}. Set WANDB_API_KEY or WANDB_MODE=offline"
+            ) from error
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
         self._run.log(dict(values), step=step)

@@ -1,5 +1,6 @@
 """What is noted of each step: the metrics of `metrics.jsonl`, the speed of `timing.jsonl`, the line on the screen."""
 
+import math
 import time
 from typing import Protocol
 
@@ -52,6 +53,11 @@ class Recorder:
     def step(self, step: int, measured: StepMetrics) -> None:
         """Note optimizer step `step` (from 1); waits until the device has computed it."""
         loss, grad_norm, targets, tokens = (float(value) for value in jax.device_get(measured))
+        if not (math.isfinite(loss) and math.isfinite(grad_norm)):
+            raise ValueError(
+                f"step {step}: loss {loss}, gradient norm {grad_norm}: not finite, so nothing after this step would be "
+                "either. Lower optimizer.learning_rate or set optimizer.clip_norm, and give the run another --name"
+            )
         seconds = time.perf_counter() - self.clock
         self.start_clock()
         self.metrics.write(

@@ -15,6 +15,16 @@ AXES = ("data", "fsdp", "tensor")
 STEP_BATCH = P(None, BATCH, None)  # [micro-batches, rows, tokens]
 
 
+def devices(platform: str) -> list[jax.Device]:
+    """This job's devices. Raises ValueError if JAX finds none of the platform asked for."""
+    try:
+        return jax.devices()
+    except (RuntimeError, AssertionError) as error:
+        extra = {"gpu": "cuda", "tpu": "tpu"}.get(platform)
+        advice = f"; install the extra: pip install 'bioinstruct-jax[{extra}]'" if extra else ""
+        raise ValueError(f"platform {platform!r}: JAX finds no such device here ({error}){advice}") from error
+
+
 def make_mesh(sizes: Mesh, devices: Sequence[jax.Device] | None = None) -> jax.sharding.Mesh:
     """A mesh with explicit axes ``data``, ``fsdp`` and ``tensor``.
 

@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
@@ -203,9 +204,7 @@ def test_hub_errors_say_what_to_do(monkeypatch):
         return hub_config.locate("owner/model", "v1")
 
     def http(kind):
-        import httpx
-
-        return kind("denied", response=httpx.Response(403, request=httpx.Request("GET", "https://huggingface.co")))
+        return kind("denied", response=SimpleNamespace(status_code=403, headers={}, request=None))
 
     with pytest.raises(PermissionError, match=r"gated.*HF_TOKEN"):
         fails(http(errors.GatedRepoError))
