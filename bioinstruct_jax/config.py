@@ -307,8 +307,6 @@ class Train:
             raise ValueError(
                 "model.weights 'random' has no tokenizer of its own: give tokenizer.path or tokenizer.train_vocab_size"
             )
-        if self.model.weights == "random" and self.model.revision:
-            raise ValueError(f"model.revision {self.model.revision!r} means nothing for model.weights 'random'")
         if self.trainable == "all" and self.lora != Lora():
             raise ValueError("lora.* means nothing with trainable 'all': remove the section, or set trainable 'lora'")
         if self.tokenizer.train_vocab_size and self.model.weights != "random":

@@ -216,7 +216,7 @@ def test_a_run_of_the_same_name_with_other_settings_is_refused(finished, capsys)
 
 def test_full_fine_tuning_leaves_a_model_that_stops(tmp_path):
     # trl#976, unsloth#416: every example has EOS in its loss, so an overfitted model writes the answer and stops.
-    # Mutation: end tokens without loss weight (Piece(end, target=False)) fail here.
+    # Mutation: Piece(template.end, True, False) in `_plain`: the model goes on after its answer.
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
