@@ -2,7 +2,8 @@
 
     python -m bioinstruct_jax.train [CONFIG.yaml] [--a.b=value ...]
 
-The values of the command line are laid over those of the file, and the whole is checked at once.
+The values of the command line are laid over those of the file, and the whole is checked at once. An option that takes
+true or false may stand alone (``--check_vllm``), and a dash in its name means an underscore.
 """
 
 import dataclasses
@@ -12,13 +13,13 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import zip_longest
-from pathlib import Path
 from typing import Any, TypeVar, get_args
 
 from pydantic import TypeAdapter, ValidationError
 from upath import UPath
 
 from bioinstruct_jax import files, schema, usage, yaml12
+from bioinstruct_jax.config import config
 from bioinstruct_jax.resources import resource
 
 Job = TypeVar("Job")
@@ -60,10 +61,13 @@ class _Tree:
         return f"{where}: {name}: " if name else f"{where}: "
 
 
-def load(
-    argv: list[str], *, verb: str, default: Path, job: type[Job], extras: type[Extras], description: str
-) -> tuple[Job, Extras]:
-    """Read the settings of a verb: a file (`default` if none is named) with the command line laid over it.
+@config
+class NoExtras:
+    """The `extras` of a verb whose options all belong to the job."""
+
+
+def load(argv: list[str], verb: usage.Verb, job: type[Job], extras: type[Extras]) -> tuple[Job, Extras]:
+    """Read the settings of a verb: a file (its default if none is named) with the command line laid over it.
 
     Args:
       argv: the words after the verb: at most one file, shipped name or bucket URL; `--a.b=value` or `--a.b value`,
@@ -75,14 +79,17 @@ def load(
       SettingsError: naming all unknown keys (with the nearest valid one), wrong types and impossible combinations.
     """
     if any(word in ("-h", "--help") for word in argv):
-        print(usage.text(verb, default, job, extras, description))
+        print(usage.text(verb, job, extras))
         sys.exit(0)
     named, options, problems = _words(argv)
     if len(named) > 1:
         problems.append(f"one settings file at most, given {', '.join(named)}")
     if problems:
         raise SettingsError(*problems)
-    run = _read(find(named[0]) if named else files.path(default))
+    if named:
+        run = _read(find(named[0]))
+    else:
+        run = _read(files.path(verb.default)) if verb.default else _Tree({}, "command line")
     call = _Tree({}, "command line")
     for option, text in options:
         first = option.removeprefix("--").split(".")[0]
@@ -139,9 +146,11 @@ def find(text: str) -> UPath:
     raise SettingsError(f"{text}: no such settings file; {hint}")
 
 
-def _words(argv: list[str]) -> tuple[list[str], list[tuple[str, str]], list[str]]:
-    """Split a command line into files, (option, value) pairs and problems."""
-    named, options, problems = [], [], []
+def _words(argv: list[str]) -> tuple[list[str], list[tuple[str, str | None]], list[str]]:
+    """Split a command line into files, (option, value or None) pairs and problems."""
+    named: list[str] = []
+    options: list[tuple[str, str | None]] = []
+    problems: list[str] = []
     words = list(argv)
     while words:
         word = words.pop(0)
@@ -149,6 +158,7 @@ def _words(argv: list[str]) -> tuple[list[str], list[tuple[str, str]], list[str]
             named.append(word)
             continue
         name, equals, value = word.partition("=")
+        name = re.sub(r"(?<=[a-z])-(?=[a-z])", "_", name)
         if not name.startswith("--") or not name.removeprefix("--"):
             problems.append(f"{word}: options are written --key=value; --help lists the keys")
         elif equals:
@@ -156,7 +166,7 @@ def _words(argv: list[str]) -> tuple[list[str], list[tuple[str, str]], list[str]
         elif words and not words[0].startswith("--"):
             options.append((name, words.pop(0)))
         else:
-            problems.append(f"{name}: needs a value, {name}=...")
+            options.append((name, None))
     return named, options, problems
 
 
@@ -183,7 +193,7 @@ def _parse(text: str, source: str) -> _Tree:
     return _Tree(document.value, source, document.lines)
 
 
-def _lay_over(tree: _Tree, option: str, text: str, job: type) -> None:
+def _lay_over(tree: _Tree, option: str, text: str | None, job: type) -> None:
     keys = tuple(option.removeprefix("--").split("."))
     kind: Any = job
     loc: tuple[str | int, ...] = ()
@@ -195,7 +205,10 @@ def _lay_over(tree: _Tree, option: str, text: str, job: type) -> None:
             hint = schema.nearest(job, keys)
             raise SettingsError(f"unknown key; {hint.replace('did you mean ', 'did you mean --')}")
         loc = (*loc, int(key) if schema.is_list(above) else key)
-    tree.value = _put(tree.value, keys, _argument(text, kind), job, "")
+    if text is None and schema.bare(kind) is not bool:
+        raise SettingsError(f"needs a value, {option}=...")
+    value = True if text is None else _argument(text, kind)
+    tree.value = _put(tree.value, keys, value, job, "")
     tree.lines = {place: line for place, line in tree.lines.items() if place[: len(loc)] != loc}
     tree.options = {place: name for place, name in tree.options.items() if place[: len(loc)] != loc}
     tree.options[loc] = option

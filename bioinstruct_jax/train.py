@@ -12,6 +12,15 @@ from pydantic import Field
 from bioinstruct_jax import settings
 from bioinstruct_jax.config import Natural, Train, config
 from bioinstruct_jax.resources import resource
+from bioinstruct_jax.usage import Verb
+
+EXAMPLES = (
+    "",
+    "my.yaml --name=second --optimizer.learning_rate=1e-4",
+    "llama2_7b --training.steps=20 --training.epochs=null --lora.targets='[q_proj, v_proj]'",
+    "llama2_7b --data.sources='[{path: mine.jsonl}, {path: seeds, weight: 2}]'",
+    "runs/first/config.yaml --name=again --data.sources.0.weight=0.5",
+)
 
 
 @config
@@ -24,11 +33,9 @@ class Options:
 def main(argv: list[str] | None = None) -> int:
     """Entry point of the verb; returns the exit code: 0 done, 2 unusable settings or input, 130 interrupted."""
     argv = sys.argv[1:] if argv is None else argv
-    default = resource("configs", "tiny.yaml")
+    verb = Verb("train", __doc__ or "", EXAMPLES, default=resource("configs", "tiny.yaml"))
     try:
-        job, options = settings.load(
-            argv, verb="train", default=default, job=Train, extras=Options, description=__doc__ or ""
-        )
+        job, options = settings.load(argv, verb, Train, Options)
         if job.platform != "auto":
             os.environ["JAX_PLATFORMS"] = {"gpu": "cuda"}.get(job.platform, job.platform)
         if options.preview:

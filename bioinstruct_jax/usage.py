@@ -3,7 +3,7 @@
 import shutil
 import textwrap
 from collections.abc import Iterator
-from dataclasses import is_dataclass
+from dataclasses import dataclass, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,32 +16,38 @@ INT whole number, NUMBER number, TEXT text, LIST [a, b], MAPPING {a: b}, N place
 Values are read as YAML 1.2, in the file and on the command line. A later option wins over an earlier one."""
 
 
-_EXAMPLES = (
-    "",
-    "my.yaml --name=second --optimizer.learning_rate=1e-4",
-    "llama2_7b --training.steps=20 --training.epochs=null --lora.targets='[q_proj, v_proj]'",
-    "llama2_7b --data.sources='[{path: mine.jsonl}, {path: seeds, weight: 2}]'",
-    "runs/first/config.yaml --name=again --data.sources.0.weight=0.5",
-)
+@dataclass(frozen=True)
+class Verb:
+    """What the command line needs to know of a verb beside its settings.
+
+    Attributes:
+        description: what it does, for the help.
+        examples: command lines after ``python -m bioinstruct_jax.<name>``.
+        default: settings file of a call that names none; None: every required key must be given.
+    """
+
+    name: str
+    description: str
+    examples: tuple[str, ...]
+    default: Path | None = None
 
 
-def text(verb: str, default: Path, job: type, extras: type, description: str) -> str:
+def text(verb: Verb, job: type, extras: type) -> str:
     """Help for `python -m bioinstruct_jax.<verb>`, as wide as the terminal (60 to 120 columns)."""
     width = min(max(shutil.get_terminal_size().columns, 60), 120)
-    command, own = f"python -m bioinstruct_jax.{verb}", list(schema.keys(extras))
+    command, own = f"python -m bioinstruct_jax.{verb.name}", list(schema.keys(extras))
     words = " ".join(
         ["[CONFIG.yaml]", "[--key=value ...]", *(f"[--{key.name}={schema.word(key.kind)}]" for key in own)]
     )
-    lines = [f"usage: {command} {words}", "", *textwrap.wrap(description, width), ""]
-    lines += _option(
-        "CONFIG.yaml", f"a file, a bucket URL or the name of a shipped configuration; default: {default.name}", width
-    )
+    lines = [f"usage: {command} {words}", "", *textwrap.wrap(verb.description, width), ""]
+    default = f"; default: {verb.default.name}" if verb.default else ""
+    lines += _option("CONFIG.yaml", f"a file, a bucket URL or the name of a shipped configuration{default}", width)
     lines += _option("-h, --help", "print this and stop", width)
     for key in own:
         lines += _option(f"--{key.name}={schema.word(key.kind)}", _meaning(key), width)
     lines += ["", "Settings of the run, as keys of the file or as options:", *_settings(job, width), ""]
     lines += [*textwrap.wrap(_TYPES, width), "", "Examples:"]
-    lines += [f"  {command} {words}".rstrip() for words in _EXAMPLES]
+    lines += [f"  {command} {words}".rstrip() for words in verb.examples]
     return "\n".join(lines)
 
 

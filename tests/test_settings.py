@@ -11,6 +11,8 @@ from pydantic import Field
 from bioinstruct_jax import config, files, schema, settings
 from bioinstruct_jax.config import Data, Lora, Model, Optimizer, Shape, Source, Tokenizer, Train, Training
 from bioinstruct_jax.resources import resource
+from bioinstruct_jax.settings import SettingsError
+from bioinstruct_jax.usage import Verb
 
 FILE = """\
 name: first
@@ -44,11 +46,11 @@ def file(tmp_path):
 def load(file, *argv, text=None):
     if text is not None:
         file.write_bytes(text if isinstance(text, bytes) else text.encode())
-    return settings.load(list(argv), verb="train", default=file, job=Train, extras=Extras, description="Trains.")
+    return settings.load(list(argv), Verb("train", "Trains.", (), default=file), Train, Extras)
 
 
 def problems(file, *argv, text=None) -> str:
-    with pytest.raises(settings.SettingsError) as caught:
+    with pytest.raises(SettingsError) as caught:
         load(file, *argv, text=text)
     return str(caught.value).replace(str(file), "my.yaml")
 
@@ -316,7 +318,7 @@ def test_any_command_line_is_read_or_refused(argv):
         return
     try:
         load(resource("configs", "llama2_7b.yaml"), *argv)
-    except settings.SettingsError as error:
+    except SettingsError as error:
         assert "".join(str(error).split("\n  ")).isprintable()  # noqa: PT017
 
 
@@ -327,7 +329,7 @@ def test_a_changed_character_is_read_or_refused(data):
     text = FILE[:place] + data.draw(st.text(max_size=3)) + FILE[place + data.draw(st.integers(0, 3)) :]
     try:
         settings.loads(text, job=Train, where="my.yaml")
-    except settings.SettingsError as error:
+    except SettingsError as error:
         assert "my.yaml" in str(error)  # noqa: PT017
 
 
@@ -413,3 +415,22 @@ def test_changes(file):
     assert settings.changes(old, new)[-1] == "optimizer.learning_rate: 0.0002 -> 0.0001"
     assert any(line.startswith("data.sources.1: {path: more.jsonl") for line in settings.changes(old, new))
     assert settings.changes(old, old) == []
+
+
+@config.config
+class Copy:
+    folder: Annotated[str, Field(description="what to copy")]
+    dry_run: Annotated[config.Flag, Field(description="only say it")] = False
+
+
+def test_a_verb_without_a_file_a_bare_flag_and_a_dash():
+    # Mutation: a bare flag taken for any type makes "--folder" the text true.
+    verb = Verb("copy", "Copies.", ())
+    assert settings.load(["--folder", "a", "--dry-run"], verb, Copy, settings.NoExtras)[0] == Copy(
+        folder="a", dry_run=True
+    )
+    assert settings.load(["--dry-run=false", "--folder=-a"], verb, Copy, settings.NoExtras)[0] == Copy(folder="-a")
+    with pytest.raises(SettingsError, match="command line: folder: missing"):
+        settings.load(["--dry_run"], verb, Copy, settings.NoExtras)
+    with pytest.raises(SettingsError, match="--folder: needs a value"):
+        settings.load(["--folder"], verb, Copy, settings.NoExtras)

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -6,6 +7,10 @@ from pydantic import Field
 
 from bioinstruct_jax import config, schema, settings
 from bioinstruct_jax.config import Train
+from bioinstruct_jax.train import EXAMPLES
+from bioinstruct_jax.usage import Verb
+
+VERB = Verb("train", "Trains.", EXAMPLES, default=Path("tiny.yaml"))
 
 
 @config.config
@@ -16,14 +21,7 @@ class Extras:
 @pytest.fixture
 def help_text(capsys):
     with pytest.raises(SystemExit) as caught:
-        settings.load(
-            ["x.yaml", "--help"],
-            verb="train",
-            default=Path("tiny.yaml"),
-            job=Train,
-            extras=Extras,
-            description="Trains.",
-        )
+        settings.load(["x.yaml", "--help"], VERB, Train, Extras)
     assert caught.value.code == 0
     return capsys.readouterr().out
 
@@ -55,14 +53,7 @@ def test_the_examples_are_possible(help_text):
     assert len(examples) >= 4
     for example in examples:
         options = [word for word in shlex.split(example)[3:] if word.startswith("--")]
-        job, _ = settings.load(
-            ["llama2_7b", "--optimizer.warmup_steps=0", *options],
-            verb="train",
-            default=Path("tiny.yaml"),
-            job=Train,
-            extras=Extras,
-            description="Trains.",
-        )
+        job, _ = settings.load(["llama2_7b", "--optimizer.warmup_steps=0", *options], VERB, Train, Extras)
         assert isinstance(job, Train)
 
 
@@ -70,8 +61,6 @@ def test_the_examples_are_possible(help_text):
 def test_lines_fit_the_terminal(columns, widest, monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", columns)
     with pytest.raises(SystemExit):
-        settings.load(
-            ["-h"], verb="train", default=Path("t.yaml"), job=Train, extras=Extras, description="Trains. " * 40
-        )
+        settings.load(["-h"], replace(VERB, description="Trains. " * 40), Train, Extras)
     lines = capsys.readouterr().out.split("Examples:")[0].splitlines()
     assert max(len(line) for line in lines if not line.lstrip().startswith(("--", "usage"))) <= widest
