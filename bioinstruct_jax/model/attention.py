@@ -17,9 +17,13 @@ def attend(q_BSKGH: jax.Array, k_BTKH: jax.Array, v_BTKH: jax.Array, segments_BS
     Returns:
         [B, S, K, G, H] in q's dtype. Scores and softmax are float32.
     """
-    length, head = q_BSKGH.shape[1], q_BSKGH.shape[-1]
-    scores_BKGST = jnp.einsum("BSKGH,BTKH->BKGST", q_BSKGH, k_BTKH, preferred_element_type=jnp.float32) * head**-0.5
-    causal_ST = jnp.tril(jnp.ones((length, length), bool))
-    mask_BST = causal_ST & (segments_BS[:, :, None] == segments_BS[:, None, :])
-    weights_BKGST = jax.nn.softmax(jnp.where(mask_BST[:, None, None], scores_BKGST, _MASKED), axis=-1)
+    causal_ST = jnp.tril(jnp.ones((q_BSKGH.shape[1],) * 2, bool))
+    return masked(q_BSKGH, k_BTKH, v_BTKH, causal_ST & (segments_BS[:, :, None] == segments_BS[:, None, :]))
+
+
+def masked(q_BSKGH: jax.Array, k_BTKH: jax.Array, v_BTKH: jax.Array, mask_BST: jax.Array) -> jax.Array:
+    """`attend` with any mask: query s sees key t where it is true. A query that sees nothing sees all alike."""
+    scores_BKGST = jnp.einsum("BSKGH,BTKH->BKGST", q_BSKGH, k_BTKH, preferred_element_type=jnp.float32)
+    scores_BKGST = jnp.where(mask_BST[:, None, None], scores_BKGST * q_BSKGH.shape[-1] ** -0.5, _MASKED)
+    weights_BKGST = jax.nn.softmax(scores_BKGST, axis=-1)
     return jnp.einsum("BKGST,BTKH->BSKGH", weights_BKGST.astype(v_BTKH.dtype), v_BTKH)

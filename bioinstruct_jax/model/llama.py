@@ -5,6 +5,7 @@ at the embedding look-up, where a weight is gathered before its product, and at 
 """
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -23,7 +24,9 @@ _KEPT = {
     "full": jax.checkpoint_policies.nothing_saveable,
     "none": lambda primitive, *_, **__: primitive.name not in ("reshard", "convert_element_type"),
 }
-Turns = tuple[jax.Array, jax.Array]  # cosine and sine, from `rope.angles`
+# (q_BSKGH, k_BSKH, v_BSKH, carried, layer) -> (mixed values [B, S, K, G, H], carried): positions, mask and, where there
+# is one, the key/value cache. The projections around it do not know whether they train or decode.
+Mix = Callable[[jax.Array, jax.Array, jax.Array, Any, jax.Array], tuple[jax.Array, Any]]
 Contraction = tuple[tuple[int, ...], tuple[int, ...]]  # dimensions of the left and of the right operand
 Make = Callable[[str, Weight], jax.Array]  # (path, description) -> value: an array, or its abstract shape
 
@@ -82,7 +85,7 @@ class Projection(nnx.Module):
 
 
 class Attention(nnx.Module):
-    """Grouped-query attention (Ainslie et al., 2023) with rotary positions."""
+    """Grouped-query attention (Ainslie et al., 2023); how tokens see each other is `mix`."""
 
     def __init__(self, path: str, table: Mapping[str, Weight], make: Make, lora: Lora | None, dtype: jnp.dtype):
         names = enumerate(("q_proj", "k_proj", "v_proj", "o_proj"))
@@ -90,10 +93,12 @@ class Attention(nnx.Module):
             Projection(f"{path}.{name}", table, make, lora, dtype, index) for index, name in names
         )
 
-    def __call__(self, x_BSD: jax.Array, turns: Turns, segments_BS: jax.Array, key: jax.Array | None) -> jax.Array:
-        q_BSKGH = rope.rotate(self.q_proj(x_BSD, key), *turns)
-        k_BSKH = rope.rotate(self.k_proj(x_BSD, key), *turns)
-        return self.o_proj(attend(q_BSKGH, k_BSKH, self.v_proj(x_BSD, key), segments_BS), key)
+    def __call__(
+        self, x_BSD: jax.Array, mix: Mix, carried: Any, index: jax.Array, key: jax.Array | None
+    ) -> tuple[jax.Array, Any]:
+        q_BSKGH, k_BSKH, v_BSKH = (project(x_BSD, key) for project in (self.q_proj, self.k_proj, self.v_proj))
+        mixed_BSKGH, carried = mix(q_BSKGH, k_BSKH, v_BSKH, carried, index)
+        return self.o_proj(mixed_BSKGH, key), carried
 
 
 class MLP(nnx.Module):
@@ -118,9 +123,12 @@ class Layer(nnx.Module):
         self.post_attention_layernorm = RMSNorm("layers.post_attention_layernorm", table, make, shape.rms_norm_eps)
         self.mlp = MLP("layers.mlp", table, make, lora, dtype)
 
-    def __call__(self, x_BSD: jax.Array, turns: Turns, segments_BS: jax.Array, key: jax.Array | None) -> jax.Array:
-        x_BSD = x_BSD + self.self_attn(self.input_layernorm(x_BSD), turns, segments_BS, key)
-        return x_BSD + self.mlp(self.post_attention_layernorm(x_BSD), key)
+    def __call__(
+        self, x_BSD: jax.Array, mix: Mix, carried: Any, index: jax.Array, key: jax.Array | None
+    ) -> tuple[jax.Array, Any]:
+        attended_BSD, carried = self.self_attn(self.input_layernorm(x_BSD), mix, carried, index, key)
+        x_BSD = x_BSD + attended_BSD
+        return x_BSD + self.mlp(self.post_attention_layernorm(x_BSD), key), carried
 
 
 class Embedding(nnx.Module):
@@ -155,21 +163,30 @@ class Llama(nnx.Module):
     def hidden(
         self, tokens_BS: jax.Array, positions_BS: jax.Array, segments_BS: jax.Array, key: jax.Array | None = None
     ) -> jax.Array:
-        """The last layer's normalised output [B, S, D]; `key` turns adapter dropout on."""
+        """The last layer's normalised output [B, S, D] of packed rows; `key` turns adapter dropout on."""
+        turns = rope.angles(positions_BS, rope.inverse_frequencies(self.shape, tokens_BS.shape[1]))
+
+        def mix(q: jax.Array, k: jax.Array, v: jax.Array, carried: None, _: jax.Array) -> tuple[jax.Array, None]:
+            return attend(rope.rotate(q, *turns), rope.rotate(k, *turns), v, segments_BS), carried
+
+        return self.through_layers(tokens_BS, mix, None, key)[0]
+
+    def through_layers(
+        self, tokens_BS: jax.Array, mix: Mix, carried: Any, key: jax.Array | None = None
+    ) -> tuple[jax.Array, Any]:
+        """The last layer's normalised output [B, S, D], and what `mix` carried from layer to layer."""
         embedding = jax.reshard(self.embed_tokens.embedding[...].astype(self.dtype), P(None, None))
         x_BSD = embedding.at[tokens_BS].get(out_sharding=P(BATCH, None, None))
-        turns = rope.angles(positions_BS, rope.inverse_frequencies(self.shape, tokens_BS.shape[1]))
         graph, layers = nnx.split(self.layers)
 
-        def layer(x_BSD: jax.Array, stacked: tuple[jax.Array, nnx.State]) -> tuple[jax.Array, None]:
-            index, state = stacked
+        def layer(state: tuple[jax.Array, Any], stacked: tuple[jax.Array, nnx.State]) -> tuple[Any, None]:
+            index, weights = stacked
             layer_key = None if key is None else jax.random.fold_in(key, index)
-            return nnx.merge(graph, state)(x_BSD, turns, segments_BS, layer_key), None
+            return nnx.merge(graph, weights)(state[0], mix, state[1], index, layer_key), None
 
-        x_BSD, _ = jax.lax.scan(
-            jax.checkpoint(layer, policy=_KEPT[self.remat]), x_BSD, (jnp.arange(self.shape.num_hidden_layers), layers)
-        )
-        return self.norm(x_BSD)
+        indexed = (jnp.arange(self.shape.num_hidden_layers), layers)
+        (x_BSD, carried), _ = jax.lax.scan(jax.checkpoint(layer, policy=_KEPT[self.remat]), (x_BSD, carried), indexed)
+        return self.norm(x_BSD), carried
 
     def logits(self, x_BSD: jax.Array) -> jax.Array:
         """Scores of the next token [B, S, V] float32, the vocabulary divided over ``tensor``."""

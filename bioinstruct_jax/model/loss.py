@@ -37,7 +37,11 @@ def loss_sum(model: Llama, batch: Batch, key: jax.Array | None = None) -> tuple[
     """
     labels_BS, weights_BS = targets(batch)
     logits_BSV = model(batch.tokens, batch.positions, batch.segments, key)
+    return jnp.sum(cross_entropy(logits_BSV, labels_BS) * weights_BS), jnp.sum(weights_BS)
+
+
+def cross_entropy(logits_BSV: jax.Array, labels_BS: jax.Array) -> jax.Array:
+    """-log p(label) in nats [B, S] float32; logits whose vocabulary is divided over devices stay so."""
     normalizer_BS = jax.nn.logsumexp(logits_BSV, axis=-1)
     vocabulary_V = jnp.arange(logits_BSV.shape[-1])
-    chosen_BS = jnp.sum(jnp.where(vocabulary_V == labels_BS[..., None], logits_BSV, 0), axis=-1)
-    return jnp.sum((normalizer_BS - chosen_BS) * weights_BS), jnp.sum(weights_BS)
+    return normalizer_BS - jnp.sum(jnp.where(vocabulary_V == labels_BS[..., None], logits_BSV, 0), axis=-1)

@@ -9,12 +9,17 @@ import numpy as np
 from bioinstruct_jax.config import Shape
 
 
+def by_length(shape: Shape) -> bool:
+    """Whether the frequencies depend on how long the sequence is, so that they change while it grows."""
+    return shape.rope_scaling is not None and shape.rope_scaling.rope_type == "dynamic"
+
+
 def inverse_frequencies(shape: Shape, length: int) -> np.ndarray:
     """Angle per position of each pair of features, [H / 2] float32.
 
     Args:
         shape: ``rope_theta``, ``rope_scaling``, ``head_dim`` and ``max_position_embeddings`` are read.
-        length: longest sequence in tokens; only ``dynamic`` scaling depends on it.
+        length: of the sequence in tokens; only ``dynamic`` scaling depends on it.
 
     The rules are those of transformers' ``ROPE_INIT_FUNCTIONS``: ``linear`` divides by the factor, ``dynamic`` raises
     theta with the length (NTK-aware), ``llama3`` divides low frequencies, keeps high ones and blends between.
@@ -40,9 +45,19 @@ def inverse_frequencies(shape: Shape, length: int) -> np.ndarray:
     return (share + (1 - share) / np.float32(scaling.factor)) * frequencies
 
 
-def angles(positions_BS: jax.Array, inverse_H: np.ndarray) -> tuple[jax.Array, jax.Array]:
-    """Cosine and sine of each position's angles, two of [B, S, H / 2] float32."""
-    angle_BSh = positions_BS.astype(jnp.float32)[..., None] * inverse_H
+def dynamic_frequencies(shape: Shape, lengths_B: jax.Array) -> jax.Array:
+    """`inverse_frequencies` under ``dynamic`` scaling for lengths known only to the running program, [B, 1, H / 2]."""
+    scaling, original = shape.rope_scaling, shape.max_position_embeddings
+    assert scaling is not None
+    longest_B11 = jnp.maximum(lengths_B, original).astype(jnp.float32)[:, None, None]
+    stretch_B11 = scaling.factor * longest_B11 / original - (scaling.factor - 1)
+    theta_B11 = shape.rope_theta * stretch_B11 ** (shape.head_size / (shape.head_size - 2))
+    return theta_B11 ** -(jnp.arange(0, shape.head_size, 2, dtype=jnp.float32) / shape.head_size)
+
+
+def angles(positions_BS: jax.Array, inverse: np.ndarray | jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Cosine and sine of each position, two of [B, S, H / 2] float32; `inverse` is [H / 2] or [B, 1, H / 2]."""
+    angle_BSh = positions_BS.astype(jnp.float32)[..., None] * inverse
     return jnp.cos(angle_BSh), jnp.sin(angle_BSh)
 
 
