@@ -72,8 +72,8 @@ def encode_prompt(record: Record, template: Template, tokenizer: PreTrainedToken
       ValueError: the template refuses the record, or its text is no valid Unicode.
     """
     pieces = render(record, template, with_answer=False)
-    _check_unicode(pieces)
-    return _encode([pieces], template, tokenizer)[0][0]
+    check_unicode(pieces)
+    return encode_pieces([pieces], template.bos, tokenizer)[0][0]
 
 
 def encode_all(
@@ -93,11 +93,11 @@ def encode_all(
         for record in records[begin : begin + CHUNK]:
             try:
                 pieces = render(record, template)
-                _check_unicode(pieces)
+                check_unicode(pieces)
                 chunk.append(pieces)
             except ValueError as error:
                 chunk.append(Refused(record.id, str(error)))
-        encoded = iter(_encode([pieces for pieces in chunk if isinstance(pieces, list)], template, tokenizer))
+        encoded = iter(encode_pieces([pieces for pieces in chunk if isinstance(pieces, list)], template.bos, tokenizer))
         for record, pieces_or_refused in zip(records[begin : begin + CHUNK], chunk, strict=True):
             if isinstance(pieces_or_refused, Refused):
                 results.append(pieces_or_refused)
@@ -171,7 +171,8 @@ def _without_prefix(part: dict | None) -> dict | None:
     return part
 
 
-def _check_unicode(pieces: list[Piece]) -> None:
+def check_unicode(pieces: Sequence[Piece]) -> None:
+    """Raises ValueError for a text that is no valid Unicode."""
     for piece in pieces:
         try:
             piece.text.encode()
@@ -179,17 +180,17 @@ def _check_unicode(pieces: list[Piece]) -> None:
             raise ValueError(f"half of a surrogate pair, {piece.text[error.start]!a}, is no Unicode text") from error
 
 
-def _encode(
-    prompts: Sequence[list[Piece]], template: Template, tokenizer: PreTrainedTokenizerFast
+def encode_pieces(
+    prompts: Sequence[Sequence[Piece]], bos: str | None, tokenizer: PreTrainedTokenizerFast
 ) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Tokens int32 [T] and weights uint8 [T] of each list of pieces."""
+    """Tokens int32 [T] and weights uint8 [T] of each rendered prompt; `bos` is its template's."""
     encoder = text_encoder(tokenizer)
     starts: list[str] = []
     insides: list[str] = []
     for pieces in prompts:
         for before, piece in zip([None, *pieces], pieces, strict=False):
             if not piece.control:
-                (starts if _begins(before, template) else insides).append(piece.text)
+                (starts if _begins(before, bos) else insides).append(piece.text)
     start_ids = iter(_texts(starts, encoder, encoder.start))
     inside_ids = iter(_texts(insides, encoder, encoder.inside))
     encoded = []
@@ -200,15 +201,15 @@ def _encode(
             if piece.control:
                 ids = [token_id(piece.text, tokenizer)]
             else:
-                ids = next(start_ids if _begins(before, template) else inside_ids)
+                ids = next(start_ids if _begins(before, bos) else inside_ids)
             tokens += ids
             weights += [int(piece.target)] * len(ids)
         encoded.append((np.array(tokens, np.int32), np.array(weights, np.uint8)))
     return encoded
 
 
-def _begins(before: Piece | None, template: Template) -> bool:
-    return before is None or (before.control and before.text == template.bos)
+def _begins(before: Piece | None, bos: str | None) -> bool:
+    return before is None or (before.control and before.text == bos)
 
 
 def _texts(texts: list[str], encoder: TextEncoder, backend: tokenizers.Tokenizer) -> list[list[int]]:

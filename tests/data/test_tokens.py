@@ -134,9 +134,9 @@ def test_whole_words_are_kept_where_nothing_is_control(llama2, llama3):
     # parity with the tokenizers themselves; a continuation is the text without the prefix blank
     for tokenizer, text in ((llama2, "[INST] List every drug [/INST]"), (llama3, "List every drug, 2.5 mg")):
         form = template("alpaca", tokenizer)
-        ((ids, _),) = tokens._encode([[Piece(text)]], form, tokenizer)
+        ((ids, _),) = tokens.encode_pieces([[Piece(text)]], form.bos, tokenizer)
         assert ids.tolist() == tokenizer.encode(text, add_special_tokens=False)
-    ((ids, _),) = tokens._encode([[Piece("x"), Piece(" warfarin")]], template("alpaca", llama2), llama2)
+    ((ids, _),) = tokens.encode_pieces([[Piece("x"), Piece(" warfarin")]], template("alpaca", llama2).bos, llama2)
     assert ids.tolist()[-1] == llama2.encode("warfarin", add_special_tokens=False)[-1]
     assert "pembrolizumab" in llama3.convert_ids_to_tokens(
         encode(dataclasses.replace(PLAIN, output="pembrolizumab"), template("alpaca", llama3), llama3).tokens.tolist()

@@ -1,0 +1,155 @@
+"""Token ids in, token ids and log-probabilities out: requests are sorted, padded to few lengths and run on a mesh."""
+
+import math
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import jax
+import numpy as np
+from flax import nnx
+
+from bioinstruct_jax.config import Shape
+from bioinstruct_jax.inference import batches
+from bioinstruct_jax.inference import slots as device
+from bioinstruct_jax.inference.batches import Branches, Prompt, bucket
+from bioinstruct_jax.inference.forward import Rows, score
+from bioinstruct_jax.inference.sampling import Needs
+
+SCORED_TOKENS = 8192  # of a batch of rows to score, unless attention is larger than
+ATTENTION_BYTES = 2**28
+
+
+@dataclass(frozen=True, eq=False)
+class Engine:
+    """A model on its devices.
+
+    Attributes:
+        graph, weights: for `nnx.merge`; the weights lie on `mesh`.
+        shape, dtype: of the model and its cache.
+        slots: prompts that are completed at the same time; a multiple of data x fsdp of the mesh.
+    """
+
+    graph: nnx.GraphDef
+    weights: nnx.State
+    shape: Shape
+    dtype: str
+    mesh: jax.sharding.Mesh
+    slots: int
+
+    @property
+    def shards(self) -> int:
+        """Devices over which the rows of a batch are divided."""
+        return self.mesh.shape["data"] * self.mesh.shape["fsdp"]
+
+    def _rows(self, wanted: int) -> int:
+        return max(1, math.ceil(wanted / self.shards)) * self.shards
+
+    # ---------------------------------------------------------------- scoring
+
+    def score(self, requests: Sequence[Branches], on_result: Callable[[int, list[tuple[float, bool]]], None]) -> None:
+        """Calls `on_result` with the place of each request and what its continuations score, longest first."""
+        lengths = [batches.row_length(request) for request in requests]
+        order = sorted(range(len(requests)), key=lambda i: (-bucket(lengths[i]), -batches.targets(requests[i]), i))
+        while order:
+            width = bucket(lengths[order[0]])
+            scores = 4 * self.shape.num_attention_heads * width**2  # bytes of a row's attention
+            count = self._rows(max(1, min(SCORED_TOKENS // width, ATTENTION_BYTES // scores)))
+            batch = [i for i in order[:count] if bucket(lengths[i]) == width]
+            order = order[len(batch) :]
+            targets = batches.power(4, max(batches.targets(requests[i]) for i in batch))
+            if len(batch) < count:  # the last of its width: of a fitting size, or one would compile for each remainder
+                count = self._rows(min(count, batches.power(2, len(batch))))
+            rows = batches.rows([requests[i] for i in batch], count, width, targets)
+            with jax.set_mesh(self.mesh):
+                put = jax.NamedSharding(self.mesh, jax.P(("data", "fsdp"), None))
+                logs, best = jax.device_get(_score(self.graph, self.weights, jax.device_put(rows, put)))
+            for row, i in enumerate(batch):
+                at, found = 0, []
+                for continuation in requests[i].continuations:
+                    span = slice(at, at + len(continuation))
+                    found.append((float(logs[row, span].sum(dtype=np.float64)), bool(best[row, span].all())))
+                    at += len(continuation)
+                on_result(i, found)
+
+    # ---------------------------------------------------------------- completing
+
+    def complete(
+        self, prompts: Sequence[Prompt], on_tokens: Callable[[int, list[int], bool], bool], steps: int
+    ) -> None:
+        """Write on from every prompt.
+
+        Args:
+            prompts: of at least one token each.
+            on_tokens: called with the place of a prompt, its next tokens and whether they are the last; true ends it.
+            steps: tokens after which `on_tokens` is called, at most `slots.CHUNK`; few for a person who waits.
+        """
+        for group, columns in self._groups(prompts):
+            self._complete([(i, prompts[i]) for i in group], columns, on_tokens, min(steps, device.CHUNK))
+
+    def _groups(self, prompts: Sequence[Prompt]) -> Iterator[tuple[list[int], int]]:
+        """Prompts that need about the same number of columns; few go with longer ones rather than alone."""
+        need = [len(prompt.tokens) + prompt.max_tokens for prompt in prompts]
+        order = sorted(range(len(prompts)), key=lambda i: (-bucket(need[i]), -bucket(len(prompts[i].tokens)), i))
+        while order:
+            columns = bucket(need[order[0]])
+            group = [i for i in order if bucket(need[i]) > columns // 2]
+            group += order[len(group) : max(len(group), 2 * self.slots)]
+            order = order[len(group) :]
+            yield group, columns
+
+    def _complete(
+        self,
+        prompts: list[tuple[int, Prompt]],
+        columns: int,
+        on_tokens: Callable[[int, list[int], bool], bool],
+        steps: int,
+    ) -> None:
+        width = self._rows(min(self.slots, batches.power(2, len(prompts))))
+        rows = self._rows(max(1, width // 4))
+        vocabulary = self.shape.vocab_size or 0
+        ends = 4 * math.ceil(max(1, *(len(prompt.ends) for _, prompt in prompts)) / 4)
+        needs = Needs(
+            sampling=any(prompt.temperature > 0 for _, prompt in prompts),
+            filtering=any(prompt.temperature > 0 and (prompt.top_k or prompt.top_p < 1) for _, prompt in prompts),
+            penalty=any(prompt.repetition_penalty != 1 for _, prompt in prompts),
+        )
+        waiting = deque(sorted(prompts, key=lambda pair: -bucket(len(pair[1].tokens))))
+        owners: list[tuple[int, Prompt] | None] = [None] * width
+        written = [0] * width
+
+        def take(slot: int, tokens: list[int]) -> None:
+            owner = owners[slot]
+            assert owner is not None
+            written[slot] += len(tokens)
+            last = tokens[-1] in owner[1].ends or written[slot] >= owner[1].max_tokens
+            if on_tokens(owner[0], tokens, last) or last:
+                owners[slot] = None
+
+        with jax.set_mesh(self.mesh):
+            orders = batches.orders([], width, ends, vocabulary, needs)
+            now = device.empty_slots(self.shape, self.dtype, orders, columns)
+            while waiting or any(owners):
+                free = [slot for slot, owner in enumerate(owners) if owner is None]
+                if waiting and (len(free) >= rows or len(free) == width):
+                    batch = [waiting.popleft() for _ in range(min(rows, len(waiting)))]
+                    source = np.full(width, -1, np.int32)
+                    for row, (slot, owner) in enumerate(zip(free, batch, strict=False)):
+                        source[slot], owners[slot], written[slot] = row, owner, 0
+                    read = batches.padded([prompt for _, prompt in batch], rows, ends, vocabulary, needs)
+                    now, first = device.admit(self.graph, self.weights, now, read, source, needs)
+                    for slot, token in zip(free, jax.device_get(first)[: len(batch)].tolist(), strict=False):
+                        take(slot, [token])
+                    continue
+                keep = np.array([owner is not None for owner in owners])
+                quit_at = width - rows if waiting else 0
+                now, out = device.decode(self.graph, self.weights, now, keep, steps, quit_at, needs)
+                for slot, column in enumerate(jax.device_get(out).T):
+                    tokens = column[column >= 0].tolist()
+                    if tokens:
+                        take(slot, tokens)
+
+
+@jax.jit(static_argnames="graph")
+def _score(graph: nnx.GraphDef, weights: nnx.State, rows: Rows) -> tuple[jax.Array, jax.Array]:
+    return score(nnx.merge(graph, weights), rows)

@@ -1,0 +1,118 @@
+"""A base model, with an adapter or without, as a language model on this machine's devices."""
+
+import math
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from upath import UPath
+
+from bioinstruct_jax.config import Lora, Mesh, Shape
+from bioinstruct_jax.evaluation.encoding import adds_bos
+from bioinstruct_jax.inference.engine import Engine
+from bioinstruct_jax.inference.language_model import JaxLanguageModel
+from bioinstruct_jax.interop import hub_config, hub_weights, locate, merged_folder, peft_adapter
+from bioinstruct_jax.interop.merged_folder import Words
+from bioinstruct_jax.model.llama import Llama
+from bioinstruct_jax.model.weights import Weight, base_weights, lora_weights
+from bioinstruct_jax.training.sharding import make_mesh
+from bioinstruct_jax.training.state import by_path, from_paths
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A model ready to answer.
+
+    Attributes:
+        base, adapter: the folders it was read from.
+        words: tokenizer and prompt template of the adapter, or of the base; `words.record` is None where no template is
+            recorded, and then the template is a guess.
+    """
+
+    language_model: JaxLanguageModel
+    base: UPath
+    adapter: UPath | None
+    words: Words
+
+
+def load(
+    model: str | None,
+    adapter: str | None = None,
+    *,
+    dtype: str = "float32",
+    slots: int = 32,
+    context: int | None = None,
+    bos: bool | None = None,
+) -> Loaded:
+    """Read a model; weights go straight to the devices, divided over heads as far as these allow.
+
+    Args:
+        model: folder, bucket URL or hub id; None: the base that the adapter names.
+        adapter: PEFT folder, run folder, bucket URL or hub id.
+        dtype: of weights, products and cache, ``float32`` or ``bfloat16``.
+        slots: prompts that are completed at the same time.
+        context: longest sequence in tokens; None: what the base was made for.
+        bos: whether raw texts get BOS in front; None: as the tokenizer does by itself.
+
+    Raises:
+        ValueError: nothing is named, no tokenizer is there, it does not fit the model, or a file is damaged.
+        OSError: something is not there or may not be read.
+    """
+    place = locate.adapter(adapter) if adapter is not None else None
+    if place is not None:
+        base = locate.base(model, place)
+    elif model is not None:
+        base = hub_config.locate(model, None, setting="--model")
+    else:
+        raise ValueError("give --model=FOLDER, --adapter=FOLDER, or both")
+    shape = hub_config.read_shape(base)
+    words = merged_folder.words(place or base, base)
+    if words.tokenizer is None:
+        raise ValueError(f"{base}: no tokenizer there{' or beside the adapter' if place else ''}; put its files there")
+    if len(words.tokenizer) > (shape.vocab_size or 0):
+        raise ValueError(
+            f"{words.folder}: the tokenizer has {len(words.tokenizer)} ids, {base} only {shape.vocab_size} embedding "
+            "rows: they do not belong together"
+        )
+    lora, arrays = peft_adapter.load(place, shape) if place is not None else (None, {})
+    mesh = serving_mesh(shape)
+    graph, weights = _placed(shape, lora, arrays, base, dtype, mesh)
+    engine = Engine(graph, weights, shape, dtype, mesh, slots)
+    eos = merged_folder.generation(words, base)["eos_token_id"]
+    ends = frozenset([words.tokenizer.eos_token_id, *(eos if isinstance(eos, list) else [eos])])
+    limit = longest_context(shape) if context is None else context
+    bos = adds_bos(words.tokenizer) if bos is None else bos
+    return Loaded(JaxLanguageModel(engine, words.tokenizer, ends, limit, bos), base, place, words)
+
+
+def longest_context(shape: Shape) -> int:
+    """Tokens that the base can read: ``dynamic`` scaling goes beyond ``max_position_embeddings`` by its factor."""
+    scaling = shape.rope_scaling
+    stretch = scaling.factor if scaling and scaling.rope_type == "dynamic" else 1
+    return int(shape.max_position_embeddings * stretch)
+
+
+def serving_mesh(shape: Shape) -> jax.sharding.Mesh:
+    """All devices: over ``tensor`` as far as heads, vocabulary and feed-forward width allow, copies over ``data``."""
+    devices = jax.devices()
+    sizes = (shape.key_value_heads, shape.intermediate_size, shape.vocab_size or 1)
+    return make_mesh(Mesh(data=-1, fsdp=1, tensor=math.gcd(len(devices), *sizes)), devices)
+
+
+def _placed(
+    shape: Shape, lora: Lora | None, adapter: dict[str, np.ndarray], base: UPath, dtype: str, mesh: jax.sharding.Mesh
+) -> tuple[nnx.GraphDef, nnx.State]:
+    """The model as graph and weights; an adapter stays beside its base, in float32."""
+
+    def make(_: str, weight: Weight) -> jax.ShapeDtypeStruct:
+        kind = jnp.float32 if weight.kind in ("lora_a", "lora_b") else jnp.dtype(dtype)
+        return weight.abstract(kind, mesh)
+
+    graph, abstract = nnx.split(Llama(shape, lora, jnp.dtype(dtype), make, "none"))  # type: ignore[arg-type]
+    likes, table = by_path(abstract), base_weights(shape)
+    values = hub_weights.load(base, {path: likes[path] for path in table}, table)
+    for path in lora_weights(shape, lora) if lora else ():
+        values[path] = jax.device_put(adapter[path], likes[path].sharding)
+    return graph, from_paths(abstract, values)
