@@ -1,6 +1,6 @@
 """What an evaluator asks of a language model, whatever runs it: how likely a text is, and what text comes next.
 
-The JAX engine (`inference.language_model`), a server or transformers answer the same requests; no framework here.
+The JAX engine (`inference.jax_language_model`), a server or transformers answer the same requests; no framework here.
 """
 
 import math

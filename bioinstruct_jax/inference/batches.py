@@ -41,6 +41,7 @@ class Prompt:
     top_p: float = 1.0
     repetition_penalty: float = 1.0
     seed: int = 0
+    written: int = 0  # tokens at its end that are no prompt but were completed before
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,17 +84,18 @@ def rows(requests: list[Branches], count: int, width: int, targets: int) -> Rows
 
 def orders(prompts: list[Prompt], rows: int, ends: int, vocabulary: int, needs: Needs) -> Orders:
     """What prompts ask for, as arrays of `rows`; a row without a prompt writes one token, which nobody reads."""
-    limit, top_k = np.ones(rows, np.int32), np.zeros(rows, np.int32)
+    limit, (top_k, written) = np.ones(rows, np.int32), np.zeros((2, rows), np.int32)
     temperature, (top_p, penalty) = np.zeros(rows, np.float32), np.ones((2, rows), np.float32)
     seed, ended = np.zeros(rows, np.uint32), np.full((rows, ends), -1, np.int32)
     seen = np.zeros((rows, vocabulary), bool) if needs.penalty else None
     for row, prompt in enumerate(prompts):
+        written[row] = prompt.written
         limit[row], top_k[row], top_p[row] = prompt.max_tokens, prompt.top_k, prompt.top_p
         temperature[row], penalty[row], seed[row] = prompt.temperature, prompt.repetition_penalty, prompt.seed
         ended[row, : len(prompt.ends)] = sorted(prompt.ends)
         if seen is not None:
             seen[row, prompt.tokens] = True
-    return Orders(limit, ended, Settings(temperature, top_k, top_p, penalty, seed), seen)
+    return Orders(limit, written, ended, Settings(temperature, top_k, top_p, penalty, seed), seen)
 
 
 def padded(prompts: list[Prompt], rows: int, ends: int, vocabulary: int, needs: Needs) -> Prompts:

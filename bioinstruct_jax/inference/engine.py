@@ -3,7 +3,7 @@
 import math
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import jax
 import numpy as np
@@ -15,9 +15,11 @@ from bioinstruct_jax.inference import slots as device
 from bioinstruct_jax.inference.batches import Branches, Prompt, bucket
 from bioinstruct_jax.inference.forward import Rows, score
 from bioinstruct_jax.inference.sampling import Needs
+from bioinstruct_jax.model import rope
 
 SCORED_TOKENS = 8192  # of a batch of rows to score, unless attention is larger than
 ATTENTION_BYTES = 2**28
+OnTokens = Callable[[int, list[int], bool], bool]  # place of a prompt, its next tokens, whether they are the last
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,9 +76,7 @@ class Engine:
 
     # ---------------------------------------------------------------- completing
 
-    def complete(
-        self, prompts: Sequence[Prompt], on_tokens: Callable[[int, list[int], bool], bool], steps: int
-    ) -> None:
+    def complete(self, prompts: Sequence[Prompt], on_tokens: OnTokens, steps: int) -> None:
         """Write on from every prompt.
 
         Args:
@@ -84,36 +84,55 @@ class Engine:
             on_tokens: called with the place of a prompt, its next tokens and whether they are the last; true ends it.
             steps: tokens after which `on_tokens` is called, at most `slots.CHUNK`; few for a person who waits.
         """
-        for group, columns in self._groups(prompts):
-            self._complete([(i, prompts[i]) for i in group], columns, on_tokens, min(steps, device.CHUNK))
+        original = self.shape.max_position_embeddings if rope.by_length(self.shape) else math.inf
+        growing = {i for i, prompt in enumerate(prompts) if len(prompt.tokens) + prompt.max_tokens > original}
+        self._reread([(i, prompts[i]) for i in sorted(growing)], on_tokens)
+        cached = [(i, prompt) for i, prompt in enumerate(prompts) if i not in growing]
+        for group, columns in self._groups(cached):
+            self._complete(group, columns, on_tokens, min(steps, device.CHUNK))
 
-    def _groups(self, prompts: Sequence[Prompt]) -> Iterator[tuple[list[int], int]]:
+    def _reread(self, prompts: list[tuple[int, Prompt]], on_tokens: OnTokens) -> None:
+        """Every token from a pass over all before it: under ``dynamic`` scaling there is no other exact way."""
+        needs, ends, vocabulary = _needs(prompts), _ends(prompts), self.shape.vocab_size or 0
+        while prompts:
+            going = []
+            for first in range(0, len(prompts), self.slots):
+                batch = [prompt for _, prompt in prompts[first : first + self.slots]]
+                read = batches.padded(batch, self._rows(batches.power(2, len(batch))), ends, vocabulary, needs)
+                with jax.set_mesh(self.mesh):
+                    found = jax.device_get(device.next_tokens(self.graph, self.weights, read, needs))
+                for (i, prompt), token in zip(prompts[first : first + self.slots], found.tolist(), strict=False):
+                    last = token in prompt.ends or prompt.written + 1 >= prompt.max_tokens
+                    if not on_tokens(i, [token], last) and not last:
+                        tokens = np.append(prompt.tokens, np.int32(token))
+                        going.append((i, replace(prompt, tokens=tokens, written=prompt.written + 1)))
+            prompts = going
+
+    def _groups(self, prompts: list[tuple[int, Prompt]]) -> Iterator[tuple[list[tuple[int, Prompt]], int]]:
         """Prompts that need about the same number of columns; few go with longer ones rather than alone."""
-        need = [len(prompt.tokens) + prompt.max_tokens for prompt in prompts]
-        order = sorted(range(len(prompts)), key=lambda i: (-bucket(need[i]), -bucket(len(prompts[i].tokens)), i))
+
+        def need(pair: tuple[int, Prompt]) -> int:
+            return bucket(len(pair[1].tokens) + pair[1].max_tokens)
+
+        order = sorted(prompts, key=lambda pair: -need(pair))
         while order:
-            columns = bucket(need[order[0]])
-            group = [i for i in order if bucket(need[i]) > columns // 2]
-            group += order[len(group) : max(len(group), 2 * self.slots)]
-            order = order[len(group) :]
-            yield group, columns
+            columns = need(order[0])
+            count = sum(need(pair) > columns // 2 for pair in order)
+            count = max(count, 2 * self.slots)
+            yield order[:count], columns
+            order = order[count:]
 
     def _complete(
         self,
         prompts: list[tuple[int, Prompt]],
         columns: int,
-        on_tokens: Callable[[int, list[int], bool], bool],
+        on_tokens: OnTokens,
         steps: int,
     ) -> None:
         width = self._rows(min(self.slots, batches.power(2, len(prompts))))
         rows = self._rows(max(1, width // 4))
         vocabulary = self.shape.vocab_size or 0
-        ends = 4 * math.ceil(max(1, *(len(prompt.ends) for _, prompt in prompts)) / 4)
-        needs = Needs(
-            sampling=any(prompt.temperature > 0 for _, prompt in prompts),
-            filtering=any(prompt.temperature > 0 and (prompt.top_k or prompt.top_p < 1) for _, prompt in prompts),
-            penalty=any(prompt.repetition_penalty != 1 for _, prompt in prompts),
-        )
+        ends, needs = _ends(prompts), _needs(prompts)
         waiting = deque(sorted(prompts, key=lambda pair: -bucket(len(pair[1].tokens))))
         owners: list[tuple[int, Prompt] | None] = [None] * width
         written = [0] * width
@@ -148,6 +167,19 @@ class Engine:
                     tokens = column[column >= 0].tolist()
                     if tokens:
                         take(slot, tokens)
+
+
+def _needs(prompts: list[tuple[int, Prompt]]) -> Needs:
+    return Needs(
+        sampling=any(prompt.temperature > 0 for _, prompt in prompts),
+        filtering=any(prompt.temperature > 0 and (prompt.top_k or prompt.top_p < 1) for _, prompt in prompts),
+        penalty=any(prompt.repetition_penalty != 1 for _, prompt in prompts),
+    )
+
+
+def _ends(prompts: list[tuple[int, Prompt]]) -> int:
+    """Places for the end tokens of any prompt, a multiple of 4."""
+    return 4 * math.ceil(max((len(prompt.ends) for _, prompt in prompts), default=0) / 4)
 
 
 @jax.jit(static_argnames="graph")

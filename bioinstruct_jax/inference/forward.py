@@ -25,8 +25,7 @@ class Cache(NamedTuple):
     """Keys and values of the tokens seen so far.
 
     A sequence may begin at any column and goes on in the next one, the first after the last: all slots write the same
-    column at the same time, so that writing is one slice and never a scatter. Under ``dynamic`` scaling keys are kept
-    unturned, as the turn of all changes while the sequence grows.
+    column at the same time, so that writing is one slice and never a scatter.
 
     Attributes:
         keys, values: [L, B, T, K, H].
@@ -52,23 +51,19 @@ def extend(
 
     Args:
         positions_BS: within each row's sequence; -1 for padding, which nothing sees. The columns must not pass the
-            cache's end.
+            cache's end, and under ``dynamic`` scaling what the cache holds must not be longer than the original
+            context: beyond it every new token changes how all others are read.
     """
-    shape = model.shape
     kept_BT = jax.lax.dynamic_update_slice(cache.positions, positions_BS, (0, column))
     mask_BST = (kept_BT[:, None, :] >= 0) & (kept_BT[:, None, :] <= positions_BS[:, :, None])
-    frequencies = _frequencies(shape, positions_BS)
-    turns = rope.angles(positions_BS, frequencies)
-    kept_turns = rope.angles(kept_BT, frequencies) if rope.by_length(shape) else None
+    turns = rope.angles(positions_BS, _frequencies(model.shape, positions_BS))
 
     def mix(q: jax.Array, k: jax.Array, v: jax.Array, kept: Any, layer: jax.Array) -> tuple[jax.Array, Any]:
-        k = k if kept_turns else rope.rotate(k, *turns)
         keys, values = (
             jax.lax.dynamic_update_slice(old, new[None].astype(old.dtype), (layer, 0, column, 0, 0))
-            for old, new in zip(kept, (k, v), strict=True)
+            for old, new in zip(kept, (rope.rotate(k, *turns), v), strict=True)
         )
         k_BTKH, v_BTKH = (jax.lax.dynamic_index_in_dim(all_, layer, keepdims=False) for all_ in (keys, values))
-        k_BTKH = rope.rotate(k_BTKH, *kept_turns) if kept_turns else k_BTKH
         return masked(rope.rotate(q, *turns), k_BTKH, v_BTKH, mask_BST), (keys, values)
 
     x_BSD, (keys, values) = model.through_layers(tokens_BS, mix, (cache.keys, cache.values))

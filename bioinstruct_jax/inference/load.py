@@ -12,7 +12,7 @@ from upath import UPath
 from bioinstruct_jax.config import Lora, Mesh, Shape
 from bioinstruct_jax.evaluation.encoding import adds_bos
 from bioinstruct_jax.inference.engine import Engine
-from bioinstruct_jax.inference.language_model import JaxLanguageModel
+from bioinstruct_jax.inference.jax_language_model import JaxLanguageModel
 from bioinstruct_jax.interop import hub_config, hub_weights, locate, merged_folder, peft_adapter
 from bioinstruct_jax.interop.merged_folder import Words
 from bioinstruct_jax.model.llama import Llama

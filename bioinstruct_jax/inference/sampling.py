@@ -62,11 +62,11 @@ def choose(
 def filtered(logits_BV: jax.Array, top_k_B: jax.Array, top_p_B: jax.Array) -> jax.Array:
     """Logits with -inf for tokens that are not among the `top_k_B` likeliest (0: all), nor then within `top_p_B`."""
     vocabulary = logits_BV.shape[-1]
-    sorted_BV = -jnp.sort(-logits_BV, axis=-1)
+    sorted_BV = jnp.sort(logits_BV, axis=-1)  # the least first: sums of small shares are exact where top_p is near 1
     limit_B1 = jnp.where(top_k_B > 0, jnp.minimum(top_k_B, vocabulary), vocabulary)[:, None]
-    sorted_BV = jnp.where(jnp.arange(vocabulary) < limit_B1, sorted_BV, -jnp.inf)
-    share_BV = jax.nn.softmax(sorted_BV, axis=-1)
-    before_BV = jnp.cumsum(share_BV, axis=-1) - share_BV  # probability of all that are likelier
-    kept_BV = (before_BV < top_p_B[:, None]) & (sorted_BV > -jnp.inf)
+    sorted_BV = jnp.where(jnp.arange(vocabulary) >= vocabulary - limit_B1, sorted_BV, -jnp.inf)
+    below_BV = jnp.cumsum(jax.nn.softmax(sorted_BV, axis=-1), axis=-1)  # probability of a token and all less likely
+    kept_BV = (below_BV > 1 - top_p_B[:, None]) & (sorted_BV > -jnp.inf)
+    kept_BV = kept_BV | (jnp.arange(vocabulary) == vocabulary - 1)
     least_B1 = jnp.min(jnp.where(kept_BV, sorted_BV, jnp.inf), axis=-1, keepdims=True)
     return jnp.where(logits_BV >= least_B1, logits_BV, -jnp.inf)

@@ -11,6 +11,7 @@ from jax import P
 from bioinstruct_jax.config import Shape
 from bioinstruct_jax.inference.forward import Cache, empty_cache, extend
 from bioinstruct_jax.inference.sampling import Needs, Settings, choose
+from bioinstruct_jax.model.llama import Llama
 from bioinstruct_jax.model.weights import BATCH
 
 CHUNK = 64  # steps of one call of `decode` at most
@@ -20,13 +21,14 @@ class Orders(NamedTuple):
     """What each row shall do.
 
     Attributes:
-        limit: int32 [B], tokens to write at most.
+        limit, written: int32 [B], tokens to write at most, and those written before.
         ends: int32 [B, E], tokens that end it; -1 is none.
         settings: how the next token is chosen.
         seen: bool [B, V], tokens that the repetition penalty is for; None if no row has one.
     """
 
     limit: Any
+    written: Any
     ends: Any
     settings: Settings
     seen: Any
@@ -80,6 +82,21 @@ def _over_batch(tree: Any) -> Any:
     return jax.tree.map(lambda x: jax.reshard(x, P(BATCH, *(None,) * (x.ndim - 1))), tree)
 
 
+def _read(model: Llama, prompts: Prompts, needs: Needs) -> tuple[Cache, jax.Array]:
+    """A cache of the prompts alone, and the token that comes next in each, int32 [R]."""
+    rows, width = prompts.tokens.shape
+    positions_RS = jnp.maximum(jnp.arange(width) - (width - prompts.lengths[:, None]), -1)
+    x_RSD, read = extend(model, empty_cache(model.shape, rows, width, model.dtype), prompts.tokens, positions_RS, 0)
+    logits_RV = model.logits(x_RSD[:, -1:])[:, 0]
+    return read, choose(logits_RV, prompts.orders.settings, prompts.orders.written, prompts.orders.seen, needs)
+
+
+@partial(jax.jit, static_argnames=("graph", "needs"))
+def next_tokens(graph: nnx.GraphDef, weights: nnx.State, prompts: Prompts, needs: Needs) -> jax.Array:
+    """The token that comes next in each row, int32 [R], with nothing kept."""
+    return _read(nnx.merge(graph, weights), _over_batch(prompts), needs)[1]
+
+
 @partial(jax.jit, static_argnames=("graph", "needs"), donate_argnames="slots")
 def admit(
     graph: nnx.GraphDef, weights: nnx.State, slots: Slots, prompts: Prompts, source_B: jax.Array, needs: Needs
@@ -92,15 +109,9 @@ def admit(
     Returns:
         The slots, and the first token of each row, int32 [R].
     """
-    model = nnx.merge(graph, weights)
-    length_R, orders_R = _over_batch((prompts.lengths, prompts.orders))
-    tokens_RS = _over_batch(prompts.tokens)
-    rows, width = tokens_RS.shape
-    columns = slots.cache.positions.shape[1]
-    positions_RS = jnp.maximum(jnp.arange(width) - (width - length_R[:, None]), -1)
-    x_RSD, read = extend(model, empty_cache(model.shape, rows, width, model.dtype), tokens_RS, positions_RS, 0)
-    none_R = jnp.zeros_like(length_R)
-    first_R = choose(model.logits(x_RSD[:, -1:])[:, 0], orders_R.settings, none_R, orders_R.seen, needs)
+    prompts = _over_batch(prompts)
+    read, first_R = _read(nnx.merge(graph, weights), prompts, needs)
+    orders_R, width, columns = prompts.orders, prompts.tokens.shape[1], slots.cache.positions.shape[1]
     if orders_R.seen is not None:
         orders_R = orders_R._replace(seen=orders_R.seen | _is(first_R, orders_R.seen))
 
@@ -128,8 +139,8 @@ def admit(
         put(slots.cache.positions, turned(read.positions, 1, -1)),
     )
     orders = jax.tree.map(put, slots.orders, orders_R)
-    token, length = put(slots.token, first_R), put(slots.length, length_R)
-    written = jnp.where(given_B, 1, slots.written)
+    token, length = put(slots.token, first_R), put(slots.length, prompts.lengths)
+    written = jnp.where(given_B, orders.written + 1, slots.written)
     live = jnp.where(given_B, ~_ended(token, written, orders), slots.live)
     return Slots(cache, slots.column, token, length, written, live, orders), first_R
 
