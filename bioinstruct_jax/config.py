@@ -140,6 +140,14 @@ class Lora:
     dropout: Annotated[Fraction, Field(description="share of the adapter's inputs set to zero in training")] = 0.0
     rslora: Annotated[Flag, Field(description="scale by alpha / sqrt(rank), Kalajdzievski 2023")] = False
     targets: Annotated[tuple[str, ...], Field(description="projections that get an adapter")] = PROJECTIONS
+    start: Annotated[
+        str | None,
+        Field(
+            min_length=1,
+            description="adapter in PEFT form to go on from: a folder, bucket URL, run folder or hub id; "
+            "null: A random, B zero",
+        ),
+    ] = None
 
     @model_validator(mode="after")
     def _known(self) -> "Lora":

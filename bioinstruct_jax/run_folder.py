@@ -97,9 +97,14 @@ class RunFolder:
     def versions(self) -> dict[str, str]:
         return {name: metadata.version(name) for name in _PACKAGES}
 
-    def finish(self, made: str) -> None:
-        """Record that the run is complete; `made` is the folder of the adapter or model."""
-        self.write_json("finished.json", {"made": made, **asdict(self.losses())})
+    def finish(self, made: str, start: dict[str, str] | None) -> None:
+        """Record that the run is complete.
+
+        Args:
+            made: the folder of the adapter or model.
+            start: name and hash of the adapter that training went on from.
+        """
+        self.write_json("finished.json", {"made": made, "start": start, **asdict(self.losses())})
 
     def summary(self) -> str:
         """Where everything is and what comes next, for the last lines on the screen."""

@@ -67,7 +67,7 @@ def run(job: Train) -> None:
     from bioinstruct_jax import run_folder
     from bioinstruct_jax.data import dataset
     from bioinstruct_jax.data.batch import micro_batches
-    from bioinstruct_jax.interop import base, results
+    from bioinstruct_jax.interop import base, results, start
     from bioinstruct_jax.model.loss import Batch
     from bioinstruct_jax.reporting import run_report
     from bioinstruct_jax.reporting.plot import loss_plot
@@ -104,10 +104,11 @@ def run(job: Train) -> None:
         mesh = sharding.make_mesh(job.mesh, sharding.devices(job.platform))
         stack.enter_context(jax.set_mesh(mesh))
         origin = base.resolve(job, len(data.tokenizer))
+        adapter = start.resolve(job, origin.shape, data.template)
         plan = state.plan(job, origin.shape, mesh)
         micro_rows = training.batch_rows // training.micro_batches
         sharding.check_divisible(mesh, plan.weights, micro_rows)
-        trained, frozen = base.place(job, plan, origin)
+        trained, frozen = base.place(job, plan, origin, adapter)
         identity = base.identity(job, plan, origin, trained, frozen)
         adamw = optimizer.make_optimizer(job.optimizer, steps)
         now = state.start(trained, adamw, mesh)
@@ -173,7 +174,7 @@ def run(job: Train) -> None:
         made = results.save(folder, job, now.trained, origin, identity, data)
         loss_plot(str(folder.path / "metrics.jsonl"), str(folder.path / "loss.png"), job.name)
         run_report.write(folder)
-        folder.finish(made.name)
+        folder.finish(made.name, identity.get("start"))
     print(folder.summary())
 
 

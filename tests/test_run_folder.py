@@ -41,7 +41,7 @@ def test_the_losses_are_those_of_the_metrics(tmp_path):
     found = folder.losses()
     assert (found.steps, found.first, found.last) == (2, 4.0, 3.0)
     assert (found.held_out_first, found.held_out_last) == (5.0, 3.5)
-    folder.finish("adapter")
+    folder.finish("adapter", None)
     assert folder.finished
     assert "held-out loss  5.0000 -> 3.5000" in folder.summary()
 

@@ -7,8 +7,9 @@ from flax import nnx
 from upath import UPath
 
 from bioinstruct_jax.config import Shape, Train
-from bioinstruct_jax.interop import hub_config, hub_weights
-from bioinstruct_jax.model.weights import base_weights
+from bioinstruct_jax.interop import hub_config, hub_weights, start
+from bioinstruct_jax.interop.peft_adapter import Adapter
+from bioinstruct_jax.model.weights import base_weights, lora_weights
 from bioinstruct_jax.training.state import Plan, by_path, from_paths, initialize
 
 
@@ -74,8 +75,12 @@ def _same(wanted: Shape, found: Shape, weights: str) -> None:
         raise ValueError(f"model.shape is not that of {weights}: {'; '.join(differences)}")
 
 
-def place(job: Train, plan: Plan, base: Base) -> tuple[nnx.State, nnx.State]:
-    """The trained and the frozen tree with their values, made or read straight into their shards."""
+def place(job: Train, plan: Plan, base: Base, adapter: Adapter | None) -> tuple[nnx.State, nnx.State]:
+    """The trained and the frozen tree with their values, made or read straight into their shards.
+
+    Args:
+        adapter: that training goes on from, as `start.resolve` gives it; None: A random, B zero.
+    """
     if base.folder is None:
         trained = initialize(plan.trained, plan.weights, base.shape, job.seed)
         return trained, initialize(plan.frozen, plan.weights, base.shape, job.seed)
@@ -83,15 +88,27 @@ def place(job: Train, plan: Plan, base: Base) -> tuple[nnx.State, nnx.State]:
     if job.trainable == "all":
         return from_paths(plan.trained, hub_weights.load(base.folder, by_path(plan.trained), table)), plan.frozen
     frozen = from_paths(plan.frozen, hub_weights.load(base.folder, by_path(plan.frozen), table))
+    if adapter is not None:
+        return from_paths(plan.trained, start.place(adapter, by_path(plan.trained))), frozen
     return initialize(plan.trained, plan.weights, base.shape, job.seed), frozen
 
 
 def identity(job: Train, plan: Plan, base: Base, trained: nnx.State, frozen: nnx.State) -> dict[str, Any]:
-    """Name and hash of the base: an adapter is worth nothing without knowing what it adapts."""
+    """Name and hash of the base: an adapter is worth nothing without knowing what it adapts.
+
+    With ``lora.start``, name and hash of that adapter as well, under ``start``.
+
+    Args:
+        trained, frozen: as `place` gives them, before the first step.
+    """
     arrays = by_path(frozen if job.trainable == "lora" else trained)
-    return {
+    found: dict[str, Any] = {
         "weights": job.model.weights,
         "revision": job.model.revision,
         "seed": job.seed if base.folder is None else None,
         "sha256": hub_weights.base_hash(arrays, base_weights(base.shape)),
     }
+    if job.lora.start is not None:
+        sha256 = hub_weights.base_hash(by_path(trained), lora_weights(base.shape, job.lora))
+        found["start"] = {"adapter": job.lora.start, "sha256": sha256}
+    return found

@@ -11,11 +11,8 @@ from upath import UPath
 from bioinstruct_jax import files
 from bioinstruct_jax.config import RopeScaling, Shape
 
-_WANTED = (
-    "config.json",
-    "generation_config.json",
-    "model*.safetensors",
-    "model.safetensors.index.json",
+GENERATION = "generation_config.json"
+TOKENIZER_FILES = (
     "tokenizer*",
     "special_tokens_map.json",
     "added_tokens.json",
@@ -23,6 +20,7 @@ _WANTED = (
     "vocab.json",
     "merges.txt",
 )
+MODEL_FILES = ("config.json", GENERATION, "model*.safetensors", "model.safetensors.index.json", *TOKENIZER_FILES)
 
 # Read below. A missing one has the value that transformers' LlamaConfig gives it, not the one of Shape.
 _SIZES = ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads")
@@ -63,12 +61,16 @@ _HARMLESS = """
 _KNOWN = {*_SIZES, *_DEFAULTS, *_ROPE, *_FIXED, *_HARMLESS.split()}
 
 
-def locate(weights: str, revision: str | None) -> UPath:
+def locate(
+    weights: str, revision: str | None, *, setting: str = "model.weights", wanted: tuple[str, ...] = MODEL_FILES
+) -> UPath:
     """The folder of a base model: a local one, a bucket's, or a hub model's files, which are downloaded.
 
     Args:
         weights: local folder, bucket URL, or hub id; a local folder wins. ``HF_TOKEN`` opens gated models.
         revision: branch, tag or commit of a hub id.
+        setting: what `weights` is called where the user wrote it.
+        wanted: patterns of the files to download; those of an adapter are `peft_adapter`'s and the tokenizer's.
 
     Raises:
         FileNotFoundError: no such folder, model, revision, or no network.
@@ -78,23 +80,21 @@ def locate(weights: str, revision: str | None) -> UPath:
     folder = files.path(weights)
     if folder.is_dir():
         if revision is not None:
-            raise ValueError(f"model.revision {revision!r} means nothing for the folder {weights}; leave it out")
+            raise ValueError(f"a revision, {revision!r}, means nothing for the folder {weights}; leave it out")
         return folder
     if folder.exists():
-        raise ValueError(
-            f"model.weights {weights!r} is a file; give the folder that holds config.json and *.safetensors"
-        )
+        raise ValueError(f"{setting} {weights!r} is a file; give the folder that holds *.safetensors and its config")
     if "://" in weights or not re.fullmatch(r"[\w-][\w.-]*(/[\w-][\w.-]*)?", weights):
-        raise FileNotFoundError(f"model.weights {weights!r}: there is no such folder")
-    return _download(weights, revision)
+        raise FileNotFoundError(f"{setting} {weights!r}: there is no such folder")
+    return _download(weights, revision, setting, wanted)
 
 
-def _download(name: str, revision: str | None) -> UPath:
+def _download(name: str, revision: str | None, setting: str, wanted: tuple[str, ...]) -> UPath:
     from huggingface_hub import errors, snapshot_download
 
-    what = f"model.weights {name!r}" + (f", revision {revision!r}" if revision else "")
+    what = f"{setting} {name!r}" + (f", revision {revision!r}" if revision else "")
     try:
-        return UPath(snapshot_download(name, revision=revision, allow_patterns=list(_WANTED)))
+        return UPath(snapshot_download(name, revision=revision, allow_patterns=list(wanted)))
     except errors.GatedRepoError as error:
         raise PermissionError(
             f"{what} is gated: accept its licence on https://huggingface.co/{name} and set HF_TOKEN to a token of yours"
@@ -125,12 +125,7 @@ def read_shape(folder: UPath) -> Shape:
     file = folder / "config.json"
     if not file.exists():
         raise FileNotFoundError(f"{folder}: no config.json; give the folder of a model in Hugging Face layout")
-    try:
-        found = json.loads(files.read_text(file))
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{file}, line {error.lineno}: no valid JSON ({error.msg}); download it again") from error
-    if not isinstance(found, dict):
-        raise ValueError(f"{file}: a JSON object is expected, found {type(found).__name__}")
+    found = read_json(file)
     _refuse_others(file, found)
     missing = [name for name in _SIZES if found.get(name) is None]
     if missing:
@@ -215,7 +210,7 @@ def write_config(folder: UPath, shape: Shape, *, bos: int | None, eos: int | lis
     To be written after the weights: a folder without it is no model to any tool.
 
     Args:
-        dtype: of the saved weights, ``float32`` or ``bfloat16``.
+        dtype: of the saved weights, ``float32``, ``bfloat16`` or ``float16``.
     """
     scaling = shape.rope_scaling
     longest = shape.max_position_embeddings
@@ -254,3 +249,46 @@ def write_config(folder: UPath, shape: Shape, *, bos: int | None, eos: int | lis
         "torch_dtype": dtype,
     }
     files.write_text(folder / "config.json", json.dumps(values, indent=2) + "\n")
+
+
+def generation(folder: UPath, *, bos: int | None, end: int | None) -> dict[str, Any]:
+    """The fields of ``generation_config.json`` for a model made from the one in a folder.
+
+    They are those that stand there, or else the token ids of its ``config.json``; ``bos_token_id`` and
+    ``eos_token_id`` (a number, or a list of them) are always among them, null if nothing is known.
+
+    Args:
+        bos: taken where the folder names none.
+        end: ends an answer; becomes one of the tokens at which servers stop.
+
+    Raises:
+        ValueError: naming file and field, if the files are damaged.
+    """
+    fields = read_json(folder / GENERATION) if (folder / GENERATION).exists() else {}
+    fields.pop("_from_model_config", None)  # would make transformers read config.json instead
+    config = read_json(folder / "config.json")
+    tokens = {}
+    for name in ("bos_token_id", "eos_token_id"):
+        file = folder / (GENERATION if fields.get(name) is not None else "config.json")
+        value = config.get(name) if fields.get(name) is None else fields[name]
+        ids = value if isinstance(value, list) else [] if value is None else [value]
+        if not all(type(one) is int and one >= 0 for one in ids):
+            raise ValueError(f"{file}: {name} = {value!r}: a token id, a list of them or null is expected")
+        tokens[name] = ids
+    starts = [*tokens["bos_token_id"], *([] if bos is None else [bos])]
+    ends = list(dict.fromkeys([*tokens["eos_token_id"], *([] if end is None else [end])]))
+    return fields | {
+        "bos_token_id": starts[0] if starts else None,
+        "eos_token_id": ends if len(ends) > 1 else ends[0] if ends else None,
+    }
+
+
+def read_json(file: UPath) -> dict[str, Any]:
+    """The object in a JSON file. Raises ValueError that names file and line if there is none."""
+    try:
+        found = json.loads(files.read_text(file))
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{file}, line {error.lineno}: no valid JSON ({error.msg}); download it again") from error
+    if not isinstance(found, dict):
+        raise ValueError(f"{file}: a JSON object is expected, found {type(found).__name__}")
+    return found

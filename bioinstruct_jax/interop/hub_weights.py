@@ -2,8 +2,10 @@
 
 import contextlib
 import hashlib
+import itertools
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, BinaryIO
@@ -14,7 +16,7 @@ import numpy as np
 from jax import P
 from upath import UPath
 
-from bioinstruct_jax.interop.hub_folder import INDEX, SINGLE, HubTensor, check, check_tied, find, hub_tensors
+from bioinstruct_jax.interop.hub_folder import INDEX, SINGLE, check, check_tied, find, hub_tensors
 from bioinstruct_jax.interop.tensor_file import Tensor, read_rows, write
 from bioinstruct_jax.model.weights import Weight
 
@@ -114,28 +116,47 @@ def _piece(weight: Weight, index: tuple[slice, ...]) -> tuple[Weight, slice, sli
 
 
 def save(folder: UPath, arrays: dict[str, Any], table: dict[str, Weight], *, max_shard_bytes: int) -> list[UPath]:
-    """The arrays as safetensors files in Hugging Face layout, with an index if there is more than one.
+    """The arrays as a model in Hugging Face layout; `save_tensors` says how.
+
+    Args:
+        arrays: weights by path, in the type they shall have in the file; no other paths than the table's.
+    """
+    tensors = hub_tensors(table)
+    entries = [(t.name, np.dtype(arrays[t.path].dtype), table[t.path].hub_shape) for t in tensors]
+    numbers = (to_host(arrays[t.path], table[t.path], t.layer) for t in tensors)
+    return save_tensors(folder, entries, numbers, max_shard_bytes=max_shard_bytes)
+
+
+def save_tensors(
+    folder: UPath,
+    entries: Sequence[tuple[str, np.dtype, tuple[int, ...]]],
+    numbers: Iterator[np.ndarray],
+    *,
+    max_shard_bytes: int,
+) -> list[UPath]:
+    """Tensors as safetensors files in Hugging Face layout, with an index if there is more than one file.
 
     A model that stands in the folder is replaced. Its config.json and index go first, the new index comes after all
     shards, and `hub_config.write_config` after that: no tool takes an interrupted folder for a model. Every process
     calls this; the first one writes, holding one tensor at a time.
 
     Args:
-        arrays: weights by path, in the type they shall have in the file; no other paths than the table's.
+        entries: name, type and shape of each tensor, in the order of the files.
+        numbers: the tensors themselves, taken one by one.
         max_shard_bytes: of one file; a tensor that is larger has a file of its own.
 
     Returns:
         The files written.
     """
-    shards: list[list[HubTensor]] = [[]]
-    size = 0
-    for tensor in hub_tensors(table):
-        bytes_ = _bytes(tensor, arrays, table)
+    shards: list[list[tuple[str, np.dtype, tuple[int, ...]]]] = [[]]
+    size = total = 0
+    for entry in entries:
+        bytes_ = math.prod(entry[2]) * np.dtype(entry[1]).itemsize
         if shards[-1] and size + bytes_ > max_shard_bytes:
             shards.append([])
             size = 0
-        shards[-1].append(tensor)
-        size += bytes_
+        shards[-1].append(entry)
+        size, total = size + bytes_, total + bytes_
     count = len(shards)
     names = [SINGLE] if count == 1 else [f"model-{i:05}-of-{count:05}.safetensors" for i in range(1, count + 1)]
     first = jax.process_index() == 0
@@ -143,28 +164,21 @@ def save(folder: UPath, arrays: dict[str, Any], table: dict[str, Weight], *, max
         folder.mkdir(parents=True, exist_ok=True)
         for old in (folder / "config.json", folder / INDEX, *folder.glob("model*.safetensors")):
             old.unlink(missing_ok=True)
-    for name, tensors in zip(names, shards, strict=True):
-        entries = [(t.name, np.dtype(arrays[t.path].dtype), table[t.path].hub_shape) for t in tensors]
-        numbers = (to_host(arrays[t.path], table[t.path], t.layer) for t in tensors)
+    for name, shard in zip(names, shards, strict=True):
+        of_shard = itertools.islice(numbers, len(shard))
         if first:
-            write(folder / name, entries, numbers)
+            write(folder / name, shard, of_shard)
         else:
-            for _ in numbers:
+            for _ in of_shard:
                 pass  # the gathering of a shard is a joint effort
     files = [folder / name for name in names]
     if count > 1:
-        total = sum(_bytes(tensor, arrays, table) for tensors in shards for tensor in tensors)
-        placed = {tensor.name: name for name, tensors in zip(names, shards, strict=True) for tensor in tensors}
+        placed = {entry[0]: name for name, shard in zip(names, shards, strict=True) for entry in shard}
         if first:
             index = {"metadata": {"total_size": total}, "weight_map": placed}
             (folder / INDEX).write_text(json.dumps(index, indent=2, sort_keys=True) + "\n", encoding="utf-8")
         files.append(folder / INDEX)
     return files
-
-
-def _bytes(tensor: HubTensor, arrays: dict[str, Any], table: dict[str, Weight]) -> int:
-    layers = table[tensor.path].shape[0] if tensor.layer is not None else 1
-    return table[tensor.path].size // layers * np.dtype(arrays[tensor.path].dtype).itemsize
 
 
 def to_host(array: Any, weight: Weight, layer: int | None) -> np.ndarray:
@@ -189,9 +203,26 @@ def base_hash(arrays: dict[str, Any], table: dict[str, Weight]) -> str:
 
     The same for any mesh; another for another dtype. Serves bases and adapters alike.
     """
-    digest = hashlib.sha256()
+    hashes = Hashes()
     for name, path, layer in hub_tensors(table):
-        array = np.ascontiguousarray(to_host(arrays[path], table[path], layer))
-        digest.update(f"{name} {array.dtype.name} {list(array.shape)}\n".encode())
-        digest.update(array.view(np.uint8).data)
-    return digest.hexdigest()
+        hashes.add(name, to_host(arrays[path], table[path], layer))
+    return hashes.so_far[-1][1]
+
+
+class Hashes:
+    """`base_hash`, tensor by tensor.
+
+    Attributes:
+        so_far: name of each tensor added, and the hash of all up to it; where two lists part, the tensors differ.
+    """
+
+    def __init__(self) -> None:
+        self.so_far: list[tuple[str, str]] = []
+        self._digest = hashlib.sha256()
+
+    def add(self, name: str, array: np.ndarray) -> None:
+        """The next tensor, as the file has it."""
+        array = np.ascontiguousarray(array)
+        self._digest.update(f"{name} {array.dtype.name} {list(array.shape)}\n".encode())
+        self._digest.update(array.view(np.uint8).data)
+        self.so_far.append((name, self._digest.hexdigest()))

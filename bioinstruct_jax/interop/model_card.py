@@ -5,11 +5,19 @@ from typing import Any
 
 import yaml
 
-from bioinstruct_jax.config import Train
+from bioinstruct_jax.config import Lora, Train
+from bioinstruct_jax.interop import vllm_check
 from bioinstruct_jax.run_folder import Losses
 
-VLLM_RANK = 16  # vLLM's max_lora_rank, unless it is told another
-_VLLM_RANKS = (32, 64, 128, 256, 320, 512)  # the others it takes
+_TEMPLATE = "The prompts must have the template of `prompt_template.json`; with another one, scores fall far."
+_LOAD = f"""\
+```python
+from transformers import AutoModelForCausalLM
+
+model = AutoModelForCausalLM.from_pretrained("THIS_FOLDER")
+```
+
+{_TEMPLATE}"""
 
 
 def card(
@@ -24,7 +32,8 @@ def card(
     """Markdown with Hugging Face front matter.
 
     Args:
-        base: ``weights``, ``revision`` and ``sha256`` of the base model, ``seed`` if it is random.
+        base: ``weights``, ``revision`` and ``sha256`` of the base model, ``seed`` if it is random; ``start`` with
+            ``adapter`` and ``sha256`` if the training went on from one.
         data: the run's data.json: ``sources``, ``train``, ``template``, ``tokenizer``.
         losses: of the run.
         sha256: of the trained weights (`hub_weights.base_hash`).
@@ -45,6 +54,54 @@ def card(
     return "\n\n".join(sections) + "\n"
 
 
+def merged_card(
+    *,
+    base: str,
+    base_sha256: str,
+    adapter: str,
+    adapter_sha256: str,
+    dtype: str,
+    sha256: str,
+    lora: Lora,
+    gap: list[str],
+) -> str:
+    """The README.md of an adapter merged into its base.
+
+    Args:
+        base, adapter: their names, as the user or the adapter's config gives them.
+        base_sha256, adapter_sha256, sha256: of the weights, the last of the merged ones (`hub_weights.base_hash`).
+        gap: how far the merged model's logits are from those of base + adapter, in lines.
+    """
+    fields: dict[str, Any] = {
+        "library_name": "transformers",
+        "pipeline_tag": "text-generation",
+        "license": "other",
+        "license_name": "base-model-and-data",
+        "tags": ["bioinstruct-jax", "biomedical", "instruction-tuning", "merged-lora"],
+    }
+    if hub_id(base):
+        fields |= {"base_model": base, "base_model_relation": "finetune"}
+    rows = [
+        ("base", _shown(base)),
+        ("sha256 of the base", f"`{base_sha256}`"),
+        ("adapter", f"{_shown(adapter)}, rank {lora.rank}, alpha {lora.alpha:g}{', rsLoRA' if lora.rslora else ''}"),
+        ("sha256 of the adapter", f"`{adapter_sha256}`"),
+        ("merged in", f"float32, then cast to {dtype}"),
+        ("sha256 of the model", f"`{sha256}`"),
+    ]
+    sections = [
+        f"---\n{yaml.safe_dump(fields, sort_keys=False)}---",
+        f"# {_shown(adapter)}, merged\n\nA LoRA adapter merged into `{_shown(base)}` with bioinstruct-jax.",
+        f"## Not for clinical use\n\n{_limits(False)}",
+        f"## How to use it\n\n{_LOAD}",
+        "## Where it comes from\n\n" + "\n".join(["| | |", "| --- | --- |", *(f"| {a} | {b} |" for a, b in rows)]),
+        "## Compared with base + adapter\n\n" + "\n".join(f"- {line}" for line in gap),
+        "## Licence\n\nThe licence and use policy of the base model and the terms of the data that the adapter was "
+        "trained on apply to these weights. Check them before you share or use the model.",
+    ]
+    return "\n\n".join(sections) + "\n"
+
+
 def _front_matter(job: Train) -> str:
     lora = job.trainable == "lora"
     fields: dict[str, Any] = {
@@ -55,23 +112,23 @@ def _front_matter(job: Train) -> str:
         "license_name": "base-model-and-data",
         "tags": ["bioinstruct-jax", "biomedical", "instruction-tuning", "jax", *(["lora"] if lora else [])],
     }
-    if _hub_id(job.model.weights):
+    if hub_id(job.model.weights):
         fields["base_model"] = job.model.weights
         fields["base_model_relation"] = "adapter" if lora else "finetune"
-    datasets = [source.path for source in job.data.sources if _hub_id(source.path)]
+    datasets = [source.path for source in job.data.sources if hub_id(source.path)]
     if datasets:
         fields["datasets"] = datasets
     return f"---\n{yaml.safe_dump(fields, sort_keys=False, allow_unicode=True)}---"
 
 
-def _hub_id(name: str) -> bool:
+def hub_id(name: str) -> bool:
     """Whether a name reads as owner/name; a path of this machine has no place on the hub."""
     return re.fullmatch(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", name) is not None and "." not in name.split("/")[0]
 
 
 def _shown(name: str) -> str:
     """A name that may be shared: a hub id as it is, of a path the last part; safe inside a table."""
-    short = name if _hub_id(name) else name.rstrip("/\\").replace("\\", "/").rsplit("/", 1)[-1]
+    short = name if hub_id(name) else name.rstrip("/\\").replace("\\", "/").rsplit("/", 1)[-1]
     return re.sub(r"\s+", " ", short).replace("|", "\\|").replace("`", "'")
 
 
@@ -128,25 +185,25 @@ def _training(job: Train, losses: Losses, data: dict[str, Any]) -> str:
 
 
 def _usage(job: Train) -> str:
-    template = "The prompts must have the template of `prompt_template.json`; with another one, scores fall far."
     if job.trainable != "lora":
-        load = 'model = AutoModelForCausalLM.from_pretrained("THIS_FOLDER")'
-        return f"```python\nfrom transformers import AutoModelForCausalLM\n\n{load}\n```\n\n{template}"
-    base = job.model.weights if _hub_id(job.model.weights) else "BASE_FOLDER"
+        return _LOAD
+    base = job.model.weights if hub_id(job.model.weights) else "BASE_FOLDER"
     code = (
         "from peft import PeftModel\nfrom transformers import AutoModelForCausalLM\n\n"
         f'base = AutoModelForCausalLM.from_pretrained("{base}")\n'
         'model = PeftModel.from_pretrained(base, "THIS_FOLDER")'
     )
-    return f"```python\n{code}\n```\n\n{template}{_vllm(job.lora.rank)}"
+    return f"```python\n{code}\n```\n\n{_TEMPLATE}{_vllm(job.lora.rank)}"
 
 
 def _vllm(rank: int) -> str:
-    if rank <= VLLM_RANK:
+    if rank <= vllm_check.MAX_LORA_RANK:
         return ""
-    enough = next((size for size in _VLLM_RANKS if size >= rank), None)
+    enough = vllm_check.enough_for(rank)
     if enough is None:
-        return f"\n\nvLLM takes adapters up to rank {_VLLM_RANKS[-1]}; this one has {rank}: merge it into its base."
+        return (
+            f"\n\nvLLM takes adapters up to rank {max(vllm_check.RANKS)}; this one has {rank}: merge it into its base."
+        )
     return f"\n\nvLLM refuses rank {rank} unless it is started with `--enable-lora --max-lora-rank {enough}`."
 
 
@@ -157,9 +214,14 @@ def _provenance(base: dict[str, Any], data: dict[str, Any], sha256: str, version
     rows = [
         ("base", name),
         ("sha256 of the base", f"`{base['sha256']}`"),
+        *_started_from(base.get("start")),
         (f"sha256 of the {'adapter' if lora else 'model'}", f"`{sha256}`"),
         ("sha256 of the prompt template", f"`{data['template']['hash']}`"),
         ("fingerprint of the tokenizer", f"`{data['tokenizer']['fingerprint']}`"),
         ("versions", ", ".join(f"{name} {version}" for name, version in sorted(versions.items()))),
     ]
     return "\n".join(["| | |", "| --- | --- |", *(f"| {name} | {value} |" for name, value in rows)])
+
+
+def _started_from(start: dict[str, str] | None) -> list[tuple[str, str]]:
+    return [("started from", f"{_shown(start['adapter'])}, sha256 `{start['sha256']}`")] if start else []

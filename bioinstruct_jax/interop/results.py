@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import jax.numpy as jnp
@@ -45,6 +46,8 @@ def save(
     if job.trainable == "all":
         made, table = folder.path / "model", base_weights(base.shape)
         _save_model(made, arrays, base, data.tokenizer, "float32")
+        record = json.dumps(data.template.record(), indent=2, ensure_ascii=False, sort_keys=True) + "\n"
+        files.write_text(made / peft_adapter.PROMPT, record)
     else:
         made, table = folder.path / "adapter", lora_weights(base.shape, job.lora)
         peft_adapter.save(

@@ -67,8 +67,8 @@ def reference(seed: int, **settings) -> LlamaForCausalLM:
     return model
 
 
-def tokens(seed: int = 0, rows: int = 2) -> np.ndarray:
-    return np.random.default_rng(seed).integers(0, SIZES["vocab_size"], (rows, LENGTH))
+def tokens(seed: int = 0, rows: int = 2, vocabulary: int = SIZES["vocab_size"]) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, vocabulary, (rows, LENGTH))
 
 
 def torch_logits(model, tokens_BS: np.ndarray) -> np.ndarray:

@@ -57,6 +57,14 @@ def test_front_matter_and_facts():
     assert "random weights" not in text
 
 
+def test_the_adapter_that_training_went_on_from():
+    # EasyDeL#259. Mutation: the path as it is.
+    assert "started from" not in _card()
+    text = _card(base=BASE | {"start": {"adapter": "/home/someone/first|adapter", "sha256": "c" * 64}})
+    assert f"| started from | first\\|adapter, sha256 `{'c' * 64}` |" in text
+    assert "/home" not in text
+
+
 def test_a_card_holds_no_path_of_the_machine():
     # Mutation: writing source["path"] as it is. A bar would also break the table.
     text = _card()

@@ -5,6 +5,7 @@ from dataclasses import replace
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import peft
 import pytest
 import torch
@@ -15,10 +16,11 @@ from tokenizers import Tokenizer, models
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 from upath import UPath
 
-from bioinstruct_jax.config import PROJECTIONS, Lora, Mesh, Shape
-from bioinstruct_jax.interop import peft_adapter
+from bioinstruct_jax.config import PROJECTIONS, Lora, Mesh, Optimizer, Shape
+from bioinstruct_jax.interop import peft_adapter, peft_config, vllm_check
 from bioinstruct_jax.model.loss import Batch, loss_sum
 from bioinstruct_jax.model.weights import lora_weights
+from bioinstruct_jax.training.optimizer import make_optimizer
 from bioinstruct_jax.training.sharding import make_mesh
 from tests.interop.llama_pairs import FAMILIES, LENGTH, build, jax_logits, load, reference, tokens, torch_logits
 
@@ -95,7 +97,30 @@ PEFT_MADE = {
     "layers": {"r": 4, "target_modules": ["q_proj", "k_proj"], "layers_to_transform": [1], "layers_pattern": "layers"},
     "exclude": {"r": 4, "target_modules": ["q_proj", "k_proj"], "exclude_modules": r".*\.2\.self_attn\.k_proj"},
     "full_names": {"r": 4, "target_modules": ["model.layers.1.mlp.gate_proj", "o_proj"]},
+    "ranks": {"r": 4, "lora_alpha": 9, "target_modules": ["q_proj", "up_proj"], "rank_pattern": {"up_proj": 7}},
+    "alphas": {
+        "r": 4,
+        "lora_alpha": 3,
+        "target_modules": "all-linear",
+        "alpha_pattern": {"model.layers.1.self_attn.q_proj": 50, "q_proj": 1.5, r"mlp\.\w+": 20},
+    },
+    "rslora_patterns": {
+        "r": 4,
+        "lora_alpha": 6,
+        "target_modules": r".*\.(q|v|o|down)_proj",
+        "use_rslora": True,
+        "rank_pattern": {r"layers\.[12]\.self_attn\.(q|v)_proj": 2, "o_proj": 9},
+        "alpha_pattern": {"^model.layers.0.mlp.down_proj": 25, r"layers\.1\..*": 2.5},
+    },
+    "patterns_in_layers": {
+        "r": 3,
+        "target_modules": ["k_proj", "gate_proj"],
+        "layers_to_transform": [0, 2],
+        "rank_pattern": {"layers.2.mlp.gate_proj": 1, "nothing": 64},
+        "alpha_pattern": {"layers.2.mlp.gate_proj": 30},
+    },
 }
+PATTERNED = ["ranks", "alphas", "rslora_patterns", "patterns_in_layers"]
 
 
 def _peft_made(name: str, folder) -> torch.nn.Module:
@@ -110,16 +135,31 @@ def _peft_made(name: str, folder) -> torch.nn.Module:
 
 @pytest.mark.parametrize("name", PEFT_MADE)
 def test_ours_loads_what_peft_made_with_equal_logits(name, base, tmp_path):
-    # Mutations: a layer's A written to layer 0; layers_to_transform ignored.
+    # Mutations: a layer's A written to layer 0; layers_to_transform ignored; the factor on A; no factor.
     shape, arrays, _ = base
     model, rows = _peft_made(name, tmp_path), tokens()
+    assert np.abs(torch_logits(model, rows) - torch_logits(_fresh(), rows)).max() > 1e-2
     lora, adapter = peft_adapter.load(UPath(tmp_path), shape)
     assert np.abs(jax_logits(shape, arrays | adapter, rows, lora) - torch_logits(model, rows)).max() < 1e-4
 
 
-@pytest.mark.parametrize("name", ["regex", "all_linear"])
+@pytest.mark.parametrize("name", PATTERNED)
+def test_patterns_are_saved_as_one_rank_and_one_alpha(name, base, tmp_path):
+    # What vLLM takes, which knows no patterns. Mutation: rank_pattern written into adapter_config.json.
+    shape, *_ = base
+    model, rows = _peft_made(name, tmp_path / "theirs"), tokens()
+    lora, adapter = peft_adapter.load(UPath(tmp_path / "theirs"), shape)
+    folder = _save(tmp_path / "ours", adapter, lora, shape)
+    peft_adapter.verify(folder, adapter, lora=lora, shape=shape)
+    assert vllm_check.problems(UPath(tmp_path / "theirs"))
+    assert vllm_check.problems(folder) == []
+    again = peft.PeftModel.from_pretrained(_fresh(), str(folder)).eval()
+    assert np.abs(torch_logits(again, rows) - torch_logits(model, rows)).max() < 1e-4
+
+
+@pytest.mark.parametrize("name", ["regex", "all_linear", *PATTERNED])
 def test_training_goes_on_from_what_peft_made_with_equal_loss_and_gradients(name, base, tmp_path):
-    # Mutation: the scale applied twice.
+    # Mutations: the scale applied twice; the factor folded into A.
     shape, arrays, _ = base
     model, rows = _peft_made(name, tmp_path), tokens()
     lora, loaded = peft_adapter.load(UPath(tmp_path), shape)
@@ -140,6 +180,7 @@ def test_training_goes_on_from_what_peft_made_with_equal_loss_and_gradients(name
         ours, gradients = jax.jit(jax.value_and_grad(mean))(adapter)
     assert abs(float(ours) - loss.item()) < 1e-4 * loss.item()
     table = lora_weights(shape, lora)
+    factors = peft_adapter.find(UPath(tmp_path), shape).factors
     checked = 0
     for key, parameter in model.named_parameters():
         if parameter.grad is None:
@@ -150,11 +191,50 @@ def test_training_goes_on_from_what_peft_made_with_equal_loss_and_gradients(name
                 if weight.hub.format(i=layer) == hub:
                     checked += 1
                     gradient, wanted = weight.to_hub(np.asarray(gradients[path][layer])), parameter.grad.numpy()
+                    if "lora_B" in hub:
+                        wanted = wanted / factors[peft_config.module_of(hub)]
+                    padding = np.ones(gradient.shape, bool)
+                    padding[: wanted.shape[0], : wanted.shape[1]] = False
+                    assert not gradient[padding].any(), hub
+                    gradient = gradient[~padding].reshape(wanted.shape)
                     assert np.linalg.norm(gradient - wanted) < 1e-4 * np.linalg.norm(wanted), hub
     assert checked == len(load_file(tmp_path / "adapter_model.safetensors"))
     for path, gradient in gradients.items():  # what the adapter leaves out is zero, and stays zero in training
         for layer in range(shape.num_hidden_layers):
             assert np.any(gradient[layer]) == np.any(adapter[path][layer])
+
+
+def test_what_was_padded_stays_zero_in_training(base, tmp_path):
+    # Mutation: columns of A padded with ones.
+    shape, arrays, _ = base
+    _peft_made("rslora_patterns", tmp_path)
+    found = peft_adapter.find(UPath(tmp_path), shape)
+    lora, loaded = peft_adapter.load(UPath(tmp_path), shape)
+    adapter = {path: jnp.asarray(array) for path, array in loaded.items()}
+    rows = tokens()
+    with jax.set_mesh(make_mesh(Mesh(), jax.devices()[:1])):
+        ones = jnp.ones(rows.shape, jnp.int32)
+        positions = jnp.broadcast_to(jnp.arange(LENGTH), rows.shape)
+        batch = Batch(tokens=jnp.asarray(rows), segments=ones, positions=positions, weights=ones)
+        adamw = make_optimizer(Optimizer(learning_rate=0.05, weight_decay=0.1), 5)
+
+        @jax.jit
+        def step(adapter, state):
+            gradients = jax.grad(lambda adapter: loss_sum(build(shape, arrays | adapter, lora), batch)[0])(adapter)
+            updates, state = adamw.update(gradients, state, adapter)
+            return optax.apply_updates(adapter, updates), state
+
+        state = adamw.init(adapter)
+        for _ in range(5):
+            adapter, state = step(adapter, state)
+    padded = 0
+    for path, weight in found.table.items():
+        for layer in range(shape.num_hidden_layers):
+            before, after = (weight.to_hub(np.asarray(a[path][layer])) for a in (loaded, adapter))
+            assert np.array_equal(before == 0, after == 0), (path, layer)
+            assert not before.any() or np.abs(before - after).max() > 1e-3
+            padded += (before == 0).sum()
+    assert padded > 100
 
 
 @settings(max_examples=15, deadline=None)
@@ -250,8 +330,7 @@ def test_verify_compares_the_settings(tmp_path):
         ({"bias": "all"}, "bias"),
         ({"lora_bias": True}, "lora_bias"),
         ({"modules_to_save": ["lm_head"]}, "modules_to_save"),
-        ({"rank_pattern": {"q_proj": 8}}, "rank_pattern"),
-        ({"alpha_pattern": {"q_proj": 8}}, "alpha_pattern"),
+        ({"rank_pattern": {"q_proj": 8}}, "r = 8 .*rank_pattern"),
         ({"fan_in_fan_out": True}, "fan_in_fan_out"),
         ({"init_lora_weights": "pissa_niter_4"}, "pissa"),
         ({"trainable_token_indices": [1]}, "trainable_token_indices"),
