@@ -11,7 +11,21 @@ def train(words: list[str]) -> int:
     return train.main(words)
 
 
-VERBS = {"train": train}
+def export(words: list[str]) -> int:
+    """merge an adapter into its base, or ask if vLLM takes it"""
+    from bioinstruct_jax import export
+
+    return export.main(words)
+
+
+def chat(words: list[str]) -> int:
+    """try an adapter or a model in a terminal"""
+    from bioinstruct_jax import chat
+
+    return chat.main(words)
+
+
+VERBS = {"train": train, "export": export, "chat": chat}
 
 USAGE = """\
 usage: bioinstruct <verb> [CONFIG.yaml] [--key=value ...]

@@ -26,7 +26,7 @@ def test_help_of_a_verb_imports_nothing_heavy(verb):
     )
     done = command("-c", code)
     assert done.returncode == 0, done.stderr
-    assert "--name=TEXT" in done.stdout
+    assert f"usage: python -m bioinstruct_jax.{verb}" in done.stdout
     assert done.stdout.splitlines()[-1] == "IMPORTED []"
 
 

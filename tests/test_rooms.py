@@ -9,7 +9,7 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "bioinstruct_jax"
 FILES = sorted(PACKAGE.rglob("*.py"))
-VERBS = {"train"}
+VERBS = {"train", "export", "chat"}
 FRAMEWORKS = {"jax", "jaxlib", "flax", "optax", "orbax", "torch", "tensorflow"}
 FREE = ["config", "settings", "schema", "usage", "yaml12", "files", "resources", "run_folder", "data", "reporting"]
 
@@ -80,10 +80,11 @@ def test_files_can_be_read_in_one_sitting():
     assert not long
 
 
-def test_help_imports_nothing_heavy():
+@pytest.mark.parametrize("verb", sorted(VERBS))
+def test_help_imports_nothing_heavy(verb):
     code = (
-        "import sys\nfrom bioinstruct_jax import train\n"
-        "try:\n    train.main(['--help'])\nexcept SystemExit as end:\n    assert not end.code\n"
+        f"import sys\nfrom bioinstruct_jax import {verb}\n"
+        f"try:\n    {verb}.main(['--help'])\nexcept SystemExit as end:\n    assert not end.code\n"
         f"heavy = {sorted(FRAMEWORKS | {'transformers', 'datasets', 'matplotlib', 'pyarrow'})!r}\n"
         "assert not [name for name in heavy if name in sys.modules], sys.modules.keys() & set(heavy)\n"
     )
