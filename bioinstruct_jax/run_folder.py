@@ -112,12 +112,14 @@ class RunFolder:
         lines = [f"steps          {found['steps']}, loss {found['first']:.4f} -> {found['last']:.4f}"]
         if found["held_out_last"] is not None:
             lines.append(f"held-out loss  {found['held_out_first']:.4f} -> {found['held_out_last']:.4f}")
+        where = f"--adapter={self.path}" if found["made"] == "adapter" else f"--model={self.path / found['made']}"
         lines += [
             f"{found['made']:<15}{self.path / found['made']}",
             f"report         {self.path / 'report.html'}",
             f"metrics        {self.path / 'metrics.jsonl'}, {self.path / 'loss.png'}",
             f"data           {self.path / 'data.json'}, {self.path / 'bad_rows.jsonl'}",
-            "next           python -m bioinstruct_jax.train tiny --name=mine --data.sources.0.path=YOUR_ROWS.jsonl",
+            f"try it         python -m bioinstruct_jax.chat {where}",
+            "your rows      python -m bioinstruct_jax.train tiny --name=mine --data.sources.0.path=YOUR_ROWS.jsonl",
         ]
         return "\n".join(lines)
 

@@ -11,7 +11,19 @@ PACKAGE = Path(__file__).parent.parent / "bioinstruct_jax"
 FILES = sorted(PACKAGE.rglob("*.py"))
 VERBS = {"train", "export", "chat"}
 FRAMEWORKS = {"jax", "jaxlib", "flax", "optax", "orbax", "torch", "tensorflow"}
-FREE = ["config", "settings", "schema", "usage", "yaml12", "files", "resources", "run_folder", "data", "reporting"]
+FREE = [
+    "config",
+    "settings",
+    "schema",
+    "usage",
+    "yaml12",
+    "files",
+    "resources",
+    "run_folder",
+    "data",
+    "evaluation",
+    "reporting",
+]
 
 
 def _imports(file: Path) -> set[str]:
