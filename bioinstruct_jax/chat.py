@@ -241,7 +241,8 @@ def answer(instruction: str, talk: Conversation, loaded: Loaded, job: Chat, numb
         waiting.start()
         (result,) = loaded.language_model.complete([request], on_text=show)
     except KeyboardInterrupt:
-        raise
+        if not interactive:
+            raise
     except ValueError as error:  # text that is no Unicode, or a conversation that a chat template refuses
         say(f"error: {str(error).removeprefix('request 0: ')}")
         return False

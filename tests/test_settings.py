@@ -392,7 +392,7 @@ def test_dump_is_the_same_for_equal_objects():
 
 def test_dump_of_a_small_section():
     assert settings.dump(Lora(rank=4, targets=("q_proj",))) == (
-        "rank: 4\nalpha: 32.0\ndropout: 0.0\nrslora: false\ntargets:\n- q_proj\n"
+        "rank: 4\nalpha: 32.0\ndropout: 0.0\nrslora: false\ntargets:\n- q_proj\nstart: null\n"
     )
 
 

@@ -17,7 +17,8 @@ from bioinstruct_jax.inference.forward import Rows, score
 from bioinstruct_jax.inference.sampling import Needs
 from bioinstruct_jax.model import rope
 
-SCORED_TOKENS = 8192  # of a batch of rows to score, unless attention is larger than
+SCORED_TOKENS = {"cpu": 1024}  # of a batch of rows to score: on a CPU what fits its caches,
+OTHERS_SCORED_TOKENS = 8192  # elsewhere what keeps the matrix units busy, unless a layer's attention were larger than
 ATTENTION_BYTES = 2**28
 OnTokens = Callable[[int, list[int], bool], bool]  # place of a prompt, its next tokens, whether they are the last
 
@@ -44,6 +45,10 @@ class Engine:
         """Devices over which the rows of a batch are divided."""
         return self.mesh.shape["data"] * self.mesh.shape["fsdp"]
 
+    @property
+    def _scored_tokens(self) -> int:
+        return SCORED_TOKENS.get(self.mesh.devices.flat[0].platform, OTHERS_SCORED_TOKENS)
+
     def _rows(self, wanted: int) -> int:
         return max(1, math.ceil(wanted / self.shards)) * self.shards
 
@@ -56,7 +61,7 @@ class Engine:
         while order:
             width = bucket(lengths[order[0]])
             scores = 4 * self.shape.num_attention_heads * width**2  # bytes of a row's attention
-            count = self._rows(max(1, min(SCORED_TOKENS // width, ATTENTION_BYTES // scores)))
+            count = self._rows(max(1, min(self._scored_tokens // width, ATTENTION_BYTES // scores)))
             batch = [i for i in order[:count] if bucket(lengths[i]) == width]
             order = order[len(batch) :]
             targets = batches.power(4, max(batches.targets(requests[i]) for i in batch))

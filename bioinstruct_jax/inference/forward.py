@@ -11,13 +11,14 @@ import numpy as np
 from jax import P
 
 from bioinstruct_jax.config import Shape
+from bioinstruct_jax.inference.sampling import likeliest
 from bioinstruct_jax.model import rope
 from bioinstruct_jax.model.attention import masked
 from bioinstruct_jax.model.llama import Llama
 from bioinstruct_jax.model.loss import cross_entropy
 from bioinstruct_jax.model.weights import BATCH
 
-CACHE = P(None, BATCH, None, "tensor", None)
+CACHE = P(None, BATCH, "tensor", None, None)
 _LOGITS_BYTES = 2**26  # of scores over the vocabulary that scoring holds at a time
 
 
@@ -28,7 +29,7 @@ class Cache(NamedTuple):
     column at the same time, so that writing is one slice and never a scatter.
 
     Attributes:
-        keys, values: [L, B, T, K, H].
+        keys, values: [L, B, K, T, H], so that a head's products need no transposed copy.
         positions: int32 [B, T], place of the token within its own sequence; -1 where a column holds none.
     """
 
@@ -39,7 +40,7 @@ class Cache(NamedTuple):
 
 def empty_cache(shape: Shape, rows: int, columns: int, dtype: Any) -> Cache:
     """A cache that holds nothing; call under `jax.set_mesh`."""
-    size = (shape.num_hidden_layers, rows, columns, shape.key_value_heads, shape.head_size)
+    size = (shape.num_hidden_layers, rows, shape.key_value_heads, columns, shape.head_size)
     keys, values = (jnp.zeros(size, dtype, out_sharding=CACHE) for _ in range(2))
     return Cache(keys, values, jnp.full((rows, columns), -1, jnp.int32, out_sharding=P(BATCH, None)))
 
@@ -60,10 +61,12 @@ def extend(
 
     def mix(q: jax.Array, k: jax.Array, v: jax.Array, kept: Any, layer: jax.Array) -> tuple[jax.Array, Any]:
         keys, values = (
-            jax.lax.dynamic_update_slice(old, new[None].astype(old.dtype), (layer, 0, column, 0, 0))
+            jax.lax.dynamic_update_slice(old, new.swapaxes(1, 2)[None].astype(old.dtype), (layer, 0, 0, column, 0))
             for old, new in zip(kept, (rope.rotate(k, *turns), v), strict=True)
         )
-        k_BTKH, v_BTKH = (jax.lax.dynamic_index_in_dim(all_, layer, keepdims=False) for all_ in (keys, values))
+        k_BTKH, v_BTKH = (
+            jax.lax.dynamic_index_in_dim(all_, layer, keepdims=False).swapaxes(1, 2) for all_ in (keys, values)
+        )
         return masked(rope.rotate(q, *turns), k_BTKH, v_BTKH, mask_BST), (keys, values)
 
     x_BSD, (keys, values) = model.through_layers(tokens_BS, mix, (cache.keys, cache.values))
@@ -114,8 +117,7 @@ def score(model: Llama, rows: Rows) -> tuple[jax.Array, jax.Array]:
 
     def some(x_BcD: jax.Array, targets_Bc: jax.Array) -> tuple[jax.Array, jax.Array]:
         logits_BcV = model.logits(x_BcD)
-        best_Bc = jnp.argmax(jax.reshard(logits_BcV, P(BATCH, None, None)), axis=-1)
-        return -cross_entropy(logits_BcV, targets_Bc), best_Bc == targets_Bc
+        return -cross_entropy(logits_BcV, targets_Bc), likeliest(logits_BcV) == targets_Bc
 
     count, each = rows.at.shape[1], 4 * rows.at.shape[0] * (shape.vocab_size or 1)
     size = max(1, min(count, _LOGITS_BYTES // each))

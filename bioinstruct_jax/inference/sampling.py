@@ -45,7 +45,7 @@ def choose(
         penalty_B1 = settings.repetition_penalty[:, None]
         punished_BV = jnp.where(logits_BV < 0, logits_BV * penalty_B1, logits_BV / penalty_B1)
         logits_BV = jnp.where(seen_BV, punished_BV, logits_BV)
-    best_B = jnp.argmax(logits_BV, axis=-1).astype(jnp.int32)
+    best_B = likeliest(logits_BV)
     if not needs.sampling:
         return best_B
     scaled_BV = logits_BV / jnp.where(settings.temperature > 0, settings.temperature, 1)[:, None]
@@ -55,8 +55,15 @@ def choose(
     def noise(seed: jax.Array, written: jax.Array) -> jax.Array:
         return jax.random.gumbel(jax.random.fold_in(jax.random.key(seed), written), (logits_BV.shape[-1],))
 
-    drawn_B = jnp.argmax(scaled_BV + jax.vmap(noise)(settings.seed, written_B), axis=-1).astype(jnp.int32)
+    drawn_B = likeliest(scaled_BV + jax.vmap(noise)(settings.seed, written_B))
     return jnp.where(settings.temperature > 0, drawn_B, best_B)
+
+
+def likeliest(logits: jax.Array) -> jax.Array:
+    """argmax over the last axis, int32, by two plain reductions, which XLA does several times faster on a CPU."""
+    places = jnp.arange(logits.shape[-1], dtype=jnp.int32)
+    largest = jnp.max(logits, axis=-1, keepdims=True)
+    return jnp.min(jnp.where(logits == largest, places, logits.shape[-1] - 1), axis=-1)
 
 
 def filtered(logits_BV: jax.Array, top_k_B: jax.Array, top_p_B: jax.Array) -> jax.Array:

@@ -121,7 +121,7 @@ def admit(
     def put(old: jax.Array, new: jax.Array, rows_at: int = 0) -> jax.Array:
         spec: list[Any] = [None] * new.ndim
         if new.ndim == 5:  # heads stay divided
-            spec[3] = "tensor"
+            spec[2] = "tensor"
         everywhere = jax.reshard(new, P(*spec))
         spec[rows_at] = BATCH
         at = (slice(None),) * rows_at + (place_B,)
@@ -134,8 +134,8 @@ def admit(
         return jnp.roll(jnp.pad(new, widths, constant_values=empty), slots.column - width, axis)
 
     cache = Cache(
-        put(slots.cache.keys, turned(read.keys, 2, 0), 1),
-        put(slots.cache.values, turned(read.values, 2, 0), 1),
+        put(slots.cache.keys, turned(read.keys, 3, 0), 1),
+        put(slots.cache.values, turned(read.values, 3, 0), 1),
         put(slots.cache.positions, turned(read.positions, 1, -1)),
     )
     orders = jax.tree.map(put, slots.orders, orders_R)

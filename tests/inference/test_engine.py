@@ -52,7 +52,7 @@ def _gaps(engine, requests, pad):
     for request, found in zip(requests, score(engine, requests), strict=True):
         for continuation, (value, best) in zip(request.continuations, found, strict=True):
             start = len(request.context)
-            logits = uncached(engine, [*request.context, *continuation], pad)[start - 1 : -1]
+            logits = uncached(engine, [*request.context, *continuation][:-1], pad)[start - 1 :]
             logs = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
             assert best == bool((logits.argmax(-1) == continuation).all())
             yield abs(value - logs[np.arange(len(continuation)), continuation].sum())

@@ -12,7 +12,7 @@ from transformers.generation.logits_process import (
 )
 
 from bioinstruct_jax.config import Mesh
-from bioinstruct_jax.inference.sampling import Needs, Settings, choose, filtered
+from bioinstruct_jax.inference.sampling import Needs, Settings, choose, filtered, likeliest
 from bioinstruct_jax.training.sharding import make_mesh
 
 EVERYTHING = Needs(sampling=True, filtering=True, penalty=True)
@@ -94,3 +94,9 @@ def test_what_a_job_does_not_need_changes_nothing():
     np.testing.assert_array_equal(
         _choose(logits, Needs(True, False, False), seed=seeds), _choose(logits, EVERYTHING, seed=seeds)
     )
+
+
+@given(st.lists(st.floats(-1e30, 1e30, width=32), min_size=1, max_size=20))
+def test_the_likeliest_is_the_first_largest(values):
+    # Mutation: the last of equal ones.
+    assert int(likeliest(jnp.asarray(values, jnp.float32))) == int(np.argmax(np.asarray(values, np.float32)))
