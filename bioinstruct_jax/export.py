@@ -93,7 +93,16 @@ def merge_into(name: str, job: Export) -> None:
     import numpy as np
 
     from bioinstruct_jax import files
-    from bioinstruct_jax.interop import hub_config, hub_weights, locate, merge, merged_folder, model_card, peft_adapter
+    from bioinstruct_jax.interop import (
+        hub_config,
+        hub_weights,
+        locate,
+        merge,
+        merged_folder,
+        model_card,
+        peft_adapter,
+        wording,
+    )
     from bioinstruct_jax.model.weights import base_weights, lora_weights
     from bioinstruct_jax.reporting.progress import Progress
 
@@ -108,10 +117,10 @@ def merge_into(name: str, job: Export) -> None:
         lora, arrays = peft_adapter.load(adapter, shape)
         work = merge.Merge(base, shape, lora, arrays)
         dtype = np.dtype(job.dtype) if job.dtype else merge.usual_dtype(base)
-        words = merged_folder.words(adapter, base)
-        generation, rows = merged_folder.generation(words, base), merged_folder.rows(words, shape)
+        words = wording.read(adapter, base)
+        generation, rows = wording.generation(words, base), merged_folder.rows(words, shape)
         progress.note(f"{adapter}\ninto {base}, as {dtype.name}")
-        for note in merged_folder.notes(words, shape):
+        for note in wording.notes(words, shape):
             progress.note(f"note: {note}")
 
         # ---------------------------------------------------------------- base + adapter: two products
@@ -128,7 +137,7 @@ def merge_into(name: str, job: Export) -> None:
         stack.enter_context(merged_folder.writing(out))
         merged_folder.begin(out)
         written = merge.save(out, work, dtype, max_shard_bytes=int(job.max_shard_gb * 10**9))
-        merged_folder.write_words(out, words)
+        wording.write(out, words)
         progress.phase("reading back")
         weights = merge.read_back(out, work, dtype, written, mesh)
         found = merge.gap(merge.logits(shape, weights, None, rows, mesh), expected, plain, dtype)

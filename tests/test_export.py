@@ -17,7 +17,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from upath import UPath
 
 from bioinstruct_jax import export, files
-from bioinstruct_jax.interop import hub_config, merge, merged_folder, tensor_file
+from bioinstruct_jax.interop import hub_config, merge, merged_folder, tensor_file, wording
 from bioinstruct_jax.interop.merged_folder import MARK
 from tests.interop.llama_pairs import reference, torch_logits
 from tests.interop.merged_pairs import VOCABULARY, merged_by_peft, save_adapter, save_base, with_adapter, words
@@ -56,7 +56,7 @@ def _bytes(folder: Path) -> dict[str, bytes]:
 def _rows(pair: tuple[Path, Path]) -> tuple[np.ndarray, np.ndarray]:
     """The prompts that the verb compares."""
     base, adapter = UPath(pair[0]), UPath(pair[1])
-    return merged_folder.rows(merged_folder.words(adapter, base), hub_config.read_shape(base))
+    return merged_folder.rows(wording.read(adapter, base), hub_config.read_shape(base))
 
 
 def _loaded(folder: Path) -> torch.nn.Module:

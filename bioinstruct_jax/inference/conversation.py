@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from bioinstruct_jax.config import Shape
 from bioinstruct_jax.data import prompts
 from bioinstruct_jax.data.records import Record
-from bioinstruct_jax.interop import merged_folder
-from bioinstruct_jax.interop.merged_folder import Words
+from bioinstruct_jax.interop import wording
 from bioinstruct_jax.interop.peft_adapter import PROMPT
+from bioinstruct_jax.interop.wording import Words
 
 
 def choose_template(name: str | None, words: Words, shape: Shape) -> tuple[prompts.Template, list[str]]:
@@ -24,7 +24,7 @@ def choose_template(name: str | None, words: Words, shape: Shape) -> tuple[promp
     tokenizer = words.template.tokenizer
     if words.record is not None:
         if name in (None, words.template.name):
-            return words.template, merged_folder.notes(words, shape)
+            return words.template, wording.notes(words, shape)
         return prompts.template(name, tokenizer), [
             f"it was trained with the template {words.template.name}; with {name}, answers can be much worse"
         ]

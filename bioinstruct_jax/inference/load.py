@@ -13,8 +13,8 @@ from bioinstruct_jax.config import Lora, Mesh, Shape
 from bioinstruct_jax.evaluation.encoding import adds_bos
 from bioinstruct_jax.inference.engine import Engine
 from bioinstruct_jax.inference.jax_language_model import JaxLanguageModel
-from bioinstruct_jax.interop import hub_config, hub_weights, locate, merged_folder, peft_adapter
-from bioinstruct_jax.interop.merged_folder import Words
+from bioinstruct_jax.interop import hub_config, hub_weights, locate, peft_adapter, wording
+from bioinstruct_jax.interop.wording import Words
 from bioinstruct_jax.model.llama import Llama
 from bioinstruct_jax.model.weights import Weight, base_weights, lora_weights
 from bioinstruct_jax.training.sharding import make_mesh
@@ -68,7 +68,7 @@ def load(
     else:
         raise ValueError("give --model=FOLDER, --adapter=FOLDER, or both")
     shape = hub_config.read_shape(base)
-    words = merged_folder.words(place or base, base)
+    words = wording.read(place or base, base)
     if words.tokenizer is None:
         raise ValueError(f"{base}: no tokenizer there{' or beside the adapter' if place else ''}; put its files there")
     if len(words.tokenizer) > (shape.vocab_size or 0):
@@ -80,7 +80,7 @@ def load(
     mesh = serving_mesh(shape)
     graph, weights = _placed(shape, lora, arrays, base, dtype, mesh)
     engine = Engine(graph, weights, shape, dtype, mesh, slots)
-    eos = merged_folder.generation(words, base)["eos_token_id"]
+    eos = wording.generation(words, base)["eos_token_id"]
     ends = frozenset([words.tokenizer.eos_token_id, *(eos if isinstance(eos, list) else [eos])])
     limit = longest_context(shape) if context is None else context
     bos = adds_bos(words.tokenizer) if bos is None else bos
