@@ -2,7 +2,7 @@
 
 import math
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import jax
@@ -93,8 +93,7 @@ class Engine:
         growing = {i for i, prompt in enumerate(prompts) if len(prompt.tokens) + prompt.max_tokens > original}
         self._reread([(i, prompts[i]) for i in sorted(growing)], on_tokens)
         cached = [(i, prompt) for i, prompt in enumerate(prompts) if i not in growing]
-        for group, columns in self._groups(cached):
-            self._complete(group, columns, on_tokens, min(steps, device.CHUNK))
+        self._complete(cached, on_tokens, min(steps, device.CHUNK))
 
     def _reread(self, prompts: list[tuple[int, Prompt]], on_tokens: OnTokens) -> None:
         """Every token from a pass over all before it: under ``dynamic`` scaling there is no other exact way."""
@@ -113,32 +112,14 @@ class Engine:
                         going.append((i, replace(prompt, tokens=tokens, written=prompt.written + 1)))
             prompts = going
 
-    def _groups(self, prompts: list[tuple[int, Prompt]]) -> Iterator[tuple[list[tuple[int, Prompt]], int]]:
-        """Prompts that need about the same number of columns; few go with longer ones rather than alone."""
-
-        def need(pair: tuple[int, Prompt]) -> int:
-            return bucket(len(pair[1].tokens) + pair[1].max_tokens)
-
-        order = sorted(prompts, key=lambda pair: -need(pair))
-        while order:
-            columns = need(order[0])
-            count = sum(need(pair) > columns // 2 for pair in order)
-            count = max(count, 2 * self.slots)
-            yield order[:count], columns
-            order = order[count:]
-
-    def _complete(
-        self,
-        prompts: list[tuple[int, Prompt]],
-        columns: int,
-        on_tokens: OnTokens,
-        steps: int,
-    ) -> None:
+    def _complete(self, prompts: list[tuple[int, Prompt]], on_tokens: OnTokens, steps: int) -> None:
+        """As `complete`; those that need most columns go first, so that the cache can shrink for the others."""
         width = self._rows(min(self.slots, batches.power(2, len(prompts))))
         rows = self._rows(max(1, width // 4))
         vocabulary = self.shape.vocab_size or 0
         ends, needs = _ends(prompts), _needs(prompts)
-        waiting = deque(sorted(prompts, key=lambda pair: -bucket(len(pair[1].tokens))))
+        waiting = deque(sorted(prompts, key=lambda pair: (-_columns(pair), -bucket(len(pair[1].tokens)))))
+        columns = max(map(_columns, prompts), default=0)
         owners: list[tuple[int, Prompt] | None] = [None] * width
         written = [0] * width
 
@@ -154,6 +135,11 @@ class Engine:
             orders = batches.orders([], width, ends, vocabulary, needs)
             now = device.empty_slots(self.shape, self.dtype, orders, columns)
             while waiting or any(owners):
+                needed = max(map(_columns, [*filter(None, owners), *list(waiting)[:1]]))
+                if needed <= columns // 2 and len(waiting) >= self.slots:  # for fewer, compiling would cost more
+                    columns //= 2
+                    now = device.shrink(now, columns)
+                    continue
                 free = [slot for slot, owner in enumerate(owners) if owner is None]
                 if waiting and (len(free) >= rows or len(free) == width):
                     batch = [waiting.popleft() for _ in range(min(rows, len(waiting)))]
@@ -172,6 +158,11 @@ class Engine:
                     tokens = column[column >= 0].tolist()
                     if tokens:
                         take(slot, tokens)
+
+
+def _columns(pair: tuple[int, Prompt]) -> int:
+    """What a prompt and its completion need of the cache."""
+    return bucket(len(pair[1].tokens) + pair[1].max_tokens)
 
 
 def _needs(prompts: list[tuple[int, Prompt]]) -> Needs:

@@ -78,6 +78,17 @@ def empty_slots(shape: Shape, dtype: str, orders: Orders, columns: int) -> Slots
     return Slots(cache, jnp.zeros((), jnp.int32), zero_B, zero_B, zero_B, live_B, _over_batch(orders))
 
 
+@partial(jax.jit, static_argnames="columns")
+def shrink(slots: Slots, columns: int) -> Slots:
+    """With a cache of only the newest `columns`; no live slot may hold more, nor come to before it ends."""
+
+    def newest(all_: jax.Array, axis: int) -> jax.Array:
+        return jax.lax.slice_in_dim(jnp.roll(all_, -slots.column, axis), all_.shape[axis] - columns, None, axis=axis)
+
+    cache = Cache(newest(slots.cache.keys, 3), newest(slots.cache.values, 3), newest(slots.cache.positions, 1))
+    return slots._replace(cache=cache, column=jnp.zeros_like(slots.column))
+
+
 def _over_batch(tree: Any) -> Any:
     return jax.tree.map(lambda x: jax.reshard(x, P(BATCH, *(None,) * (x.ndim - 1))), tree)
 

@@ -22,8 +22,14 @@ def attend(q_BSKGH: jax.Array, k_BTKH: jax.Array, v_BTKH: jax.Array, segments_BS
 
 
 def masked(q_BSKGH: jax.Array, k_BTKH: jax.Array, v_BTKH: jax.Array, mask_BST: jax.Array) -> jax.Array:
-    """`attend` with any mask: query s sees key t where it is true. A query that sees nothing sees all alike."""
-    scores_BKGST = jnp.einsum("BSKGH,BTKH->BKGST", q_BSKGH, k_BTKH, preferred_element_type=jnp.float32)
-    scores_BKGST = jnp.where(mask_BST[:, None, None], scores_BKGST * q_BSKGH.shape[-1] ** -0.5, _MASKED)
-    weights_BKGST = jax.nn.softmax(scores_BKGST, axis=-1)
-    return jnp.einsum("BKGST,BTKH->BSKGH", weights_BKGST.astype(v_BTKH.dtype), v_BTKH)
+    """`attend` with any mask: query s sees key t where it is true. A query that sees nothing sees all alike.
+
+    All queries of a key head are the rows of one matrix (M = S G), so that both products are plain batched ones.
+    """
+    B, S, K, G, H = q_BSKGH.shape
+    q_BKMH = q_BSKGH.swapaxes(1, 2).reshape(B, K, S * G, H)
+    scores_BKMT = jnp.einsum("BKMH,BTKH->BKMT", q_BKMH, k_BTKH, preferred_element_type=jnp.float32)
+    scores_BKSGT = scores_BKMT.reshape(B, K, S, G, -1) * H**-0.5
+    weights_BKSGT = jax.nn.softmax(jnp.where(mask_BST[:, None, :, None], scores_BKSGT, _MASKED), axis=-1)
+    weights_BKMT = weights_BKSGT.reshape(scores_BKMT.shape).astype(v_BTKH.dtype)
+    return jnp.einsum("BKMT,BTKH->BKMH", weights_BKMT, v_BTKH).reshape(B, K, S, G, H).swapaxes(1, 2)

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import jax
 import numpy as np
 import peft
@@ -163,6 +165,23 @@ def test_results_do_not_depend_on_batch_order_or_padding(settings, arrays):
         assert found[:-1] == [wanted[i] for i in order]
 
 
+def test_a_cache_that_shrinks_while_slots_are_live_changes_nothing(arrays, monkeypatch):
+    # Mutations: the oldest columns kept; not turned before it is cut; `column` kept; `needed` of what waits alone.
+    asked = [Prompt(np.arange(3, dtype=np.int32) + i, 60 + i, frozenset()) for i in range(2)]
+    asked += [replace(prompt, max_tokens=5 + i) for i, prompt in enumerate(prompts(30, longest=20, most=10, seed=4))]
+    wanted = [complete(engine(SHAPE, arrays, slots=1), [one])[0] for one in asked]
+    shrunk, shrink = [], slots.shrink
+
+    def counted(now, columns):
+        shrunk.append((columns, int(now.live.sum())))
+        return shrink(now, columns)
+
+    monkeypatch.setattr(slots, "shrink", counted)
+    assert complete(engine(SHAPE, arrays, slots=4), asked) == wanted
+    assert [columns for columns, _ in shrunk] == [32]
+    assert shrunk[0][1] > 0
+
+
 def test_scores_do_not_depend_on_batch_order_or_padding(arrays):
     made, asked = engine(SHAPE, arrays), branches(12, seed=2)
     wanted = [score(made, [one])[0] for one in asked]
@@ -210,10 +229,10 @@ def test_a_job_compiles_a_bounded_number_of_programs(arrays):
     asked = prompts(60, longest=60, most=40)
     complete(made, asked)
     lengths = {bucket(n) for n in range(1, 61)}
-    groups = slots.empty_slots._cache_size()
-    assert groups <= 3
-    assert slots.decode._cache_size() <= groups
-    assert slots.admit._cache_size() <= groups * len(lengths)
+    caches = 1 + slots.shrink._cache_size()
+    assert caches <= 3
+    assert slots.decode._cache_size() <= caches
+    assert slots.admit._cache_size() <= caches * len(lengths)
     before = slots.admit._cache_size(), slots.decode._cache_size()
     complete(made, prompts(60, longest=60, most=40))
     assert (slots.admit._cache_size(), slots.decode._cache_size()) == before
