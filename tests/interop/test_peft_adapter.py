@@ -117,7 +117,7 @@ PEFT_MADE = {
         "target_modules": ["k_proj", "gate_proj"],
         "layers_to_transform": [0, 2],
         "rank_pattern": {"layers.2.mlp.gate_proj": 1, "nothing": 64},
-        "alpha_pattern": {"layers.2.mlp.gate_proj": 30},
+        "alpha_pattern": {"layers.2.mlp.gate_proj": 12},
     },
 }
 PATTERNED = ["ranks", "alphas", "rslora_patterns", "patterns_in_layers"]
