@@ -123,6 +123,9 @@ class Model:
     remat: Annotated[
         Literal["full", "none"], Field(description="recompute each layer in the backward pass, or keep its values")
     ] = "full"
+    unroll: Annotated[
+        Positive, Field(description="layers compiled as straight code in each turn of the loop over layers")
+    ] = 1
 
     @model_validator(mode="after")
     def _has_shape(self) -> "Model":
@@ -259,6 +262,21 @@ class Training:
     eval_every: Annotated[Natural, Field(description="steps between held-out losses; 0: at the end only")] = 0
     checkpoint_every: Annotated[Natural, Field(description="steps between checkpoints; 0: at the end only")] = 0
     keep_checkpoints: Annotated[Positive, Field(description="checkpoints kept, newest first")] = 2
+    best: Annotated[
+        Literal["held_out_loss", "loss"] | None,
+        Field(
+            description="keep the checkpoint where this is lowest too, and make the adapter of it; null: of the last"
+        ),
+    ] = None
+    early_stopping: Annotated[
+        Positive | None, Field(description="held-out losses without a new lowest after which the run ends; null: none")
+    ] = None
+    skip_nonfinite: Annotated[
+        Natural, Field(description="steps left out because loss or gradient is not finite, before the run stops")
+    ] = 0
+    save_failures: Annotated[
+        Natural, Field(description="checkpoints in a row that may fail to be written before the run stops")
+    ] = 2
 
     @model_validator(mode="after")
     def _one(self) -> "Training":
@@ -327,6 +345,10 @@ class Train:
                 f"data.length {self.data.length} is beyond model.shape.max_position_embeddings "
                 f"{self.model.shape.max_position_embeddings}"
             )
+        if self.training.early_stopping and not self.training.eval_every:
+            raise ValueError("training.early_stopping needs held-out losses to look at: set training.eval_every")
+        if self.training.best == "held_out_loss" and not self.training.eval_every:
+            raise ValueError("training.best held_out_loss needs held-out losses to compare: set training.eval_every")
         if self.training.eval_every and not self.data.held_out:
             raise ValueError("training.eval_every needs rows to evaluate: set data.held_out, e.g. 0.05")
         if self.training.steps and self.optimizer.warmup_steps > self.training.steps:

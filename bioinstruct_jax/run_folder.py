@@ -3,14 +3,14 @@
 import json
 import platform
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib import metadata
 from typing import Any
 
 from upath import UPath
 
 from bioinstruct_jax import settings
-from bioinstruct_jax.config import Train
+from bioinstruct_jax.config import Mesh, Train
 from bioinstruct_jax.files import path
 from bioinstruct_jax.training.metrics import read_rows
 
@@ -31,9 +31,14 @@ class Losses:
 
 @dataclass(frozen=True)
 class RunFolder:
-    """A run's files. `finished.json` is written last, after everything else was read back."""
+    """A run's files. `finished.json` is written last, after everything else was read back.
+
+    Attributes:
+        writes: whether this process writes them; of several, the first alone does.
+    """
 
     path: UPath
+    writes: bool = True
 
     @property
     def finished(self) -> bool:
@@ -43,8 +48,8 @@ class RunFolder:
             return False
         return True
 
-    def check_metrics(self, first: int) -> None:
-        """Refuse to go on from a checkpoint after step `first` if the metrics of the steps before it are not there.
+    def metrics_up_to(self, first: int) -> list[dict[str, Any]]:
+        """The rows of all steps up to `first`, that of the checkpoint which the run goes on from.
 
         Raises:
             ValueError: naming the file and how many steps it has.
@@ -58,16 +63,19 @@ class RunFolder:
                 f"{file} lacks {len(missing)} of the {first} steps before the newest checkpoint (the first is step "
                 f"{missing[0]}): put the file back, or start a run with another --name"
             )
+        return [row for row in rows if int(row["step"] or 0) <= first] if first else []
 
     def write_json(self, name: str, value: Any) -> None:
         text = json.dumps(value, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
-        (self.path / name).write_text(text, encoding="utf-8")
+        if self.writes:
+            (self.path / name).write_text(text, encoding="utf-8")
 
     def write_lines(self, name: str, values: list[Any]) -> None:
         text = "".join(json.dumps(value, ensure_ascii=False) + "\n" for value in values)
-        (self.path / name).write_text(text, encoding="utf-8")
+        if self.writes:
+            (self.path / name).write_text(text, encoding="utf-8")
 
-    def write_environment(self, devices: list[str]) -> None:
+    def write_environment(self, devices: list[str], mesh: dict[str, int], processes: int) -> None:
         """Versions, devices and command, for whoever asks later why two runs differ."""
         self.write_json(
             "environment.json",
@@ -77,6 +85,8 @@ class RunFolder:
                 "system": platform.system(),
                 "packages": self.versions(),
                 "devices": devices,
+                "mesh": mesh,
+                "processes": processes,
                 "arguments": sys.argv[1:],
             },
         )
@@ -97,14 +107,15 @@ class RunFolder:
     def versions(self) -> dict[str, str]:
         return {name: metadata.version(name) for name in _PACKAGES}
 
-    def finish(self, made: str, start: dict[str, str] | None) -> None:
+    def finish(self, made: str, start: dict[str, str] | None, step: int) -> None:
         """Record that the run is complete.
 
         Args:
             made: the folder of the adapter or model.
             start: name and hash of the adapter that training went on from.
+            step: after which it is what was made.
         """
-        self.write_json("finished.json", {"made": made, "start": start, **asdict(self.losses())})
+        self.write_json("finished.json", {"made": made, "start": start, "step": step, **asdict(self.losses())})
 
     def summary(self) -> str:
         """Where everything is and what comes next, for the last lines on the screen."""
@@ -124,8 +135,14 @@ class RunFolder:
         return "\n".join(lines)
 
 
-def open_run(job: Train) -> RunFolder:
+def open_run(job: Train, *, writes: bool = True, accept_changes: bool = False) -> RunFolder:
     """The run folder of a job: a new one, or the one that stands there if its settings are the same.
+
+    Where a run computes and what it keeps may change on the way: mesh, platform, tracker, number of checkpoints.
+
+    Args:
+        writes: false for all but the first of several processes; call it there first.
+        accept_changes: other settings are taken, and written down.
 
     Raises:
         ValueError: if a run of that name has other settings; names each that differs.
@@ -139,13 +156,27 @@ def open_run(job: Train) -> RunFolder:
     # A run that failed before its first step binds nobody.
     if saved.exists() and any((folder / name).exists() for name in ("metrics.jsonl", "checkpoints")):
         old = settings.loads(saved.read_text(encoding="utf-8"), job=Train, where=str(saved))
-        differences = settings.changes(old, job)
-        if differences:
+        differences = settings.changes(_free_to_change(old), _free_to_change(job))
+        if differences and accept_changes:
+            if writes:
+                saved.write_text(settings.dump(job), encoding="utf-8")
+        elif differences:
             raise ValueError(
                 f"the run {folder} was started with other settings ({'; '.join(differences)}). "
-                "Choose another --name, or undo the change to go on with this run"
+                "Choose another --name, or undo the change to go on with this run, or pass --accept_changes"
             )
-    else:
+    elif writes:
         folder.mkdir(parents=True, exist_ok=True)
         saved.write_text(settings.dump(job), encoding="utf-8")
-    return RunFolder(folder)
+    elif not folder.exists():
+        raise ValueError(
+            f"{folder}: process 0 made this run folder, and it is not here: runs_dir must be the same place for all "
+            "processes, a bucket or a shared disk"
+        )
+    return RunFolder(folder, writes)
+
+
+def _free_to_change(job: Train) -> Train:
+    """The job with one value for whatever may change while a run goes on."""
+    training = replace(job.training, keep_checkpoints=1, save_failures=0)
+    return replace(job, mesh=Mesh(), platform="auto", track="none", training=training)

@@ -1,16 +1,24 @@
-"""Instruction-tune a LLaMA: rows of text in, a run folder with adapter, metrics and checkpoints out."""
+"""Instruction-tune a LLaMA: rows of text in, a run folder with adapter, metrics and checkpoints out.
+
+Exit code: 0 done, 2 unusable settings or input, 3 loss not finite, 4 checkpoints cannot be written, 5 another process
+of the job was lost, 75 told to stop (SIGTERM or the platform's notice) and saved, 130 interrupted (Ctrl-C) and saved.
+After 4, 5, 75 and 130 the same command goes on.
+"""
 
 import contextlib
 import dataclasses
 import math
 import os
+import signal
 import sys
+import traceback
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from bioinstruct_jax import settings
-from bioinstruct_jax.config import Natural, Train, config
+from bioinstruct_jax.config import Flag, Natural, Positive, Train, config
+from bioinstruct_jax.interrupt import Interrupt, StoppedError, Terminated
 from bioinstruct_jax.resources import resource
 from bioinstruct_jax.usage import Verb
 
@@ -23,17 +31,42 @@ EXAMPLES = (
 )
 
 
+UNUSABLE, DIVERGED, CANNOT_SAVE, LOST_PROCESS, PREEMPTED, INTERRUPTED = 2, 3, 4, 5, 75, 130
+
+
 @config
 class Options:
     """Options of one call, which no run folder remembers."""
 
     preview: Annotated[Natural, Field(description="print this many rows as the model will see them, then stop")] = 0
+    accept_changes: Annotated[
+        Flag, Field(description="go on with a run although settings, data, base or template changed since")
+    ] = False
+    distributed: Annotated[
+        Flag,
+        Field(description="one of several processes that the platform counts: TPU pod, Slurm, Open MPI, Kubernetes"),
+    ] = False
+    coordinator: Annotated[
+        str | None, Field(pattern=r"^.+:\d+$", description="host:port of process 0, where no platform counts")
+    ] = None
+    processes: Annotated[Positive | None, Field(description="how many there are, with coordinator")] = None
+    process: Annotated[Natural | None, Field(description="which of them this is, from 0, with coordinator")] = None
+
+    @model_validator(mode="after")
+    def _complete(self) -> "Options":
+        given = [value is not None for value in (self.coordinator, self.processes, self.process)]
+        if any(given) and not all(given):
+            raise ValueError("coordinator, processes and process belong together: give all three or none")
+        if self.process is not None and self.processes is not None and self.process >= self.processes:
+            raise ValueError(f"process {self.process} is not one of {self.processes}: they count from 0")
+        return self
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Entry point of the verb; returns the exit code: 0 done, 2 unusable settings or input, 130 interrupted."""
+    """Entry point of the verb; returns the exit code that the module names."""
     argv = sys.argv[1:] if argv is None else argv
-    verb = Verb("train", __doc__ or "", EXAMPLES, default=resource("configs", "tiny.yaml"))
+    verb = Verb("train", " ".join((__doc__ or "").split()), EXAMPLES, default=resource("configs", "tiny.yaml"))
+    many = False
     try:
         job, options = settings.load(argv, verb, Train, Options)
         if job.platform != "auto":
@@ -42,23 +75,65 @@ def main(argv: list[str] | None = None) -> int:
             from bioinstruct_jax.data.preview import print_preview
 
             print_preview(job, options.preview)
-        else:
-            run(job)
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("interrupted; the same command goes on from the newest checkpoint", file=sys.stderr)
-        return 130
-    return 0
+            return 0
+        many = options.distributed or options.coordinator is not None
+        with Interrupt(many) as interrupt:
+            if many:
+                from bioinstruct_jax.training import processes
+
+                processes.join(options.coordinator, options.processes, options.process)
+            run(job, interrupt, accept_changes=options.accept_changes)
+        return 0
+    except Exception as error:
+        code, text = _ended(error, many)
+    except KeyboardInterrupt as error:
+        code = PREEMPTED if isinstance(error, Terminated) else INTERRUPTED
+        text = "interrupted; the same command goes on from the newest checkpoint"
+    print(text, file=sys.stderr)
+    if many:
+        from bioinstruct_jax.training import processes
+
+        processes.leave(code)
+    return code
 
 
-def run(job: Train) -> None:
+def _ended(error: Exception, many: bool) -> tuple[int, str]:
+    """Exit code and last words; raises what is nobody's input, disk, network or signal but a mistake of ours."""
+    mistakes = ("INVALID_ARGUMENT", "RESOURCE_EXHAUSTED", "UNIMPLEMENTED")
+    if isinstance(error, StoppedError):
+        return (INTERRUPTED if error.signal == signal.SIGINT else PREEMPTED), str(error)
+    import jax
+
+    from bioinstruct_jax.training.checkpoint import SaveError
+    from bioinstruct_jax.training.recorder import DivergenceError
+
+    codes = {DivergenceError: DIVERGED, SaveError: CANNOT_SAVE, ValueError: UNUSABLE, OSError: UNUSABLE}
+    if many and isinstance(error, jax.errors.JaxRuntimeError) and not str(error).startswith(mistakes):
+        return LOST_PROCESS, (
+            f"error: another process of this job ended or cannot be reached ({str(error).strip().splitlines()[0]}). "
+            "Start all of them again: the run goes on from its newest checkpoint"
+        )
+    for kind, code in codes.items():
+        if isinstance(error, kind):
+            return code, f"error: {error}"
+    if many:  # the others would wait for this process while it ends in its own time
+        return 1, "".join(traceback.format_exception(error))
+    raise error
+
+
+def run(job: Train, interrupt: Interrupt, *, accept_changes: bool = False) -> None:
     """The job from its first step, or from its newest checkpoint, to its last.
+
+    Args:
+        interrupt: entered; it says when to stop early.
+        accept_changes: go on although settings, data, base or template changed since the run began.
 
     Raises:
         ValueError: for settings, data or a run folder that cannot be used, with what to do.
         OSError: for a source, model or tokenizer that is not there, or a folder that cannot be written.
+        DivergenceError: more steps than tolerated had a loss or gradient that is not finite.
+        SaveError: more checkpoints than tolerated could not be written.
+        StoppedError: it was told to stop, and has saved.
     """
     import jax
     import jax.numpy as jnp
@@ -66,28 +141,35 @@ def run(job: Train) -> None:
 
     from bioinstruct_jax import run_folder
     from bioinstruct_jax.data import dataset
-    from bioinstruct_jax.data.batch import micro_batches
+    from bioinstruct_jax.data.batch import micro_batches, row_numbers
     from bioinstruct_jax.interop import base, results, start
     from bioinstruct_jax.model.loss import Batch
     from bioinstruct_jax.reporting import run_report
     from bioinstruct_jax.reporting.plot import loss_plot
     from bioinstruct_jax.reporting.progress import Progress
-    from bioinstruct_jax.training import flops, optimizer, sharding, state
+    from bioinstruct_jax.training import flops, optimizer, processes, sharding, state
     from bioinstruct_jax.training.checkpoint import Checkpoints
     from bioinstruct_jax.training.held_out import HeldOut
     from bioinstruct_jax.training.metrics import Metrics, open_tracker
     from bioinstruct_jax.training.recorder import Recorder
     from bioinstruct_jax.training.step import train_step
+    from bioinstruct_jax.training.watch import Watch
 
-    folder = run_folder.open_run(job)
+    writes = processes.first()
+    if writes:
+        run_folder.open_run(job, accept_changes=accept_changes)
+    processes.meet("run folder")
+    folder = run_folder.open_run(job, writes=writes, accept_changes=accept_changes)
     if folder.finished:
-        print(f"The run {folder.path} is finished; nothing was changed.\n{folder.summary()}")
+        if writes:
+            print(f"The run {folder.path} is finished; nothing was changed.\n{folder.summary()}")
         return
 
-    with Progress() as progress, contextlib.ExitStack() as stack:
+    with Progress(silent=not writes) as progress, contextlib.ExitStack() as stack:
         # ---------------------------------------------------------------- rows of tokens
         progress.phase("loading")
         data = dataset.load(job, progress.within)
+        processes.check_same("data", repr(data.report["train"]) + repr(data.report["held_out"]))
         for line in run_report.data_lines(data.report):
             progress.note(line)
         training = job.training
@@ -117,16 +199,30 @@ def run(job: Train) -> None:
         # ---------------------------------------------------------------- where an earlier process left off
         about = {"base": identity, "template": data.template.hash, "steps": steps}
         about |= {name: (data.report[name] or {}).get("fingerprint") for name in ("train", "held_out")}
-        checkpoints = Checkpoints(folder.path / "checkpoints", training.keep_checkpoints, about)
-        now = checkpoints.restore(now) or now
+        lora = job.lora if job.trainable == "lora" else None
+        about["adapter"] = {"rank": lora.rank, "targets": sorted(lora.targets)} if lora else None
+        checkpoints = Checkpoints(
+            folder.path / "checkpoints",
+            training.keep_checkpoints,
+            about,
+            best=training.best,
+            failures=training.save_failures,
+            say=progress.note,
+        )
+        now = checkpoints.restore(now, accept_changes=accept_changes) or now
         first = int(jax.device_get(now.step))
-        folder.check_metrics(first)
+        watch = Watch(folder.metrics_up_to(first))
+        if first:
+            progress.note(f"going on from step {first:,}")
+        processes.meet("metrics read")
         folder.write_json("data.json", data.report)
         folder.write_lines("bad_rows.jsonl", [dataclasses.asdict(row) for row in data.bad_rows])
         if first == 0 and job.trainable == "lora" and origin.folder is None:
             results.save_base(folder.path / "base", frozen, origin, data.tokenizer, job.model.dtype)
-        tracker = open_tracker(job.track, folder.path, name=job.name, settings=dataclasses.asdict(job))
-        metrics = Metrics(folder.path, after=first, tracker=tracker)
+        metrics = None
+        if writes:
+            tracker = open_tracker(job.track, folder.path, name=job.name, settings=dataclasses.asdict(job))
+            metrics = stack.enter_context(Metrics(folder.path, after=first, tracker=tracker))
 
         # ---------------------------------------------------------------- one program for the whole run
         def batch_of(step: int) -> Batch:
@@ -142,40 +238,65 @@ def run(job: Train) -> None:
         held_out = HeldOut(data.held_out, plan.graph, now.trained, frozen, micro_rows, mesh) if data.held_out else None
         rates = np.asarray(optimizer.schedule(job.optimizer, steps)(jnp.arange(steps)))
         cost, peak = flops.per_token(job, origin.shape), flops.peak_flops(jax.devices())
-        recorder = Recorder(job, steps, rates, cost, peak, metrics, progress)
-        folder.write_environment([device.device_kind for device in jax.devices()])
+
+        def rows_of(step: int) -> list[int]:
+            return row_numbers(len(data.train.tokens), step - 1, seed=job.seed, size=training.batch_rows)
+
+        recorder = Recorder(job, steps, rates, cost, peak, metrics, progress, watch, rows_of)
+        devices = [device.device_kind for device in jax.devices()]
+        folder.write_environment(devices, dict(mesh.shape), jax.process_count())
 
         # ---------------------------------------------------------------- the loop
         progress.phase("training")
-        with checkpoints, metrics, jax.transfer_guard("disallow"):
+        with checkpoints, jax.transfer_guard("disallow"):
             if held_out and first == 0:
                 recorder.held_out(0, *held_out.loss(now.trained, frozen))
+            interrupt.armed = True
             recorder.start_clock()
             late = None
             for step in range(first + 1, steps + 1):
+                if training.early_stopping and watch.since_best >= training.early_stopping:
+                    progress.note(f"step {step - 1:,}: no lower held-out loss in {watch.since_best}: stopped early")
+                    break
                 now, measured = program(now, frozen, batch_of(step - 1))
                 if late:
                     recorder.step(*late)
                 late = (step, measured)
+                checkpoints.check()
+                stopping = interrupt.due(step)
                 evaluating = step == steps or due(step, training.eval_every)
-                saving = step == steps or due(step, training.checkpoint_every)
+                saving = stopping or step == steps or due(step, training.checkpoint_every)
                 if evaluating or saving:
                     recorder.step(*late)
                     late = None
+                    lowest = False
                     if evaluating and held_out:
-                        recorder.held_out(step, *held_out.loss(now.trained, frozen))
+                        lowest = recorder.held_out(step, *held_out.loss(now.trained, frozen))
+                        enough = training.early_stopping and watch.since_best >= training.early_stopping
+                        saving = saving or bool(enough) or (lowest and training.best == "held_out_loss")
                     if saving:
-                        metrics.flush()
-                        checkpoints.save(step, now)
+                        if metrics:
+                            metrics.flush()
+                        checkpoints.save(step, now, recorder.values)
+                    if stopping:
+                        checkpoints.wait()
+                        raise StoppedError(interrupt.received or signal.SIGTERM, step)
                     recorder.start_clock()
 
         # ---------------------------------------------------------------- what the run leaves behind
         progress.phase("saving")
+        interrupt.armed = False
+        if training.best:
+            now = checkpoints.restore_best(now)
         made = results.save(folder, job, now.trained, origin, identity, data)
-        loss_plot(str(folder.path / "metrics.jsonl"), str(folder.path / "loss.png"), job.name)
-        run_report.write(folder)
-        folder.finish(made.name, identity.get("start"))
-    print(folder.summary())
+        if metrics:
+            metrics.flush()
+        if writes:
+            loss_plot(str(folder.path / "metrics.jsonl"), str(folder.path / "loss.png"), job.name)
+            run_report.write(folder)
+            folder.finish(made.name, identity.get("start"), int(jax.device_get(now.step)))
+            print(folder.summary())
+        processes.meet("finished")
 
 
 def due(step: int, every: int) -> bool:

@@ -21,3 +21,14 @@ def data_folder() -> Path:
     if "BIOINSTRUCT_DATA" not in os.environ:
         pytest.skip("BIOINSTRUCT_DATA is not set")
     return Path(os.environ["BIOINSTRUCT_DATA"])
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory) -> Path:
+    """The run folder of a finished run of `tests.tiny_run`."""
+    from bioinstruct_jax import train
+    from tests.tiny_run import write
+
+    folder = tmp_path_factory.mktemp("finished")
+    assert train.main([str(write(folder))]) == 0
+    return folder / "runs" / "run"

@@ -8,64 +8,11 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-import yaml
 from safetensors.numpy import load_file
 
 from bioinstruct_jax import train
 from bioinstruct_jax.training.recorder import Recorder
-
-ROWS = [
-    {"instruction": f"Which drug class does {drug} belong to?", "input": "", "output": f"{kind}."}
-    for drug, kind in [
-        ("metoprolol", "A beta blocker"),
-        ("lisinopril", "An ACE inhibitor"),
-        ("warfarin", "A vitamin K antagonist"),
-        ("furosemide", "A loop diuretic"),
-        ("amoxicillin", "A penicillin"),
-        ("sertraline", "A selective serotonin reuptake inhibitor"),
-        ("salbutamol", "A short-acting beta agonist"),
-        ("omeprazole", "A proton pump inhibitor"),
-        ("atorvastatin", "A statin"),
-        ("prednisolone", "A corticosteroid"),
-        ("insulin glargine", "A long-acting insulin"),
-        ("heparin", "An anticoagulant"),
-    ]
-]
-SHAPE = {
-    "hidden_size": 32,
-    "intermediate_size": 48,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "max_position_embeddings": 256,
-    "initializer_range": 0.1,
-}
-
-
-def _write(folder: Path, rows: list[dict] = ROWS, **changes: object) -> Path:
-    """A settings file for a run of seconds; `changes` are laid over its sections."""
-    (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    settings: dict = {
-        "name": "run",
-        "runs_dir": str(folder / "runs"),
-        "platform": "cpu",
-        "model": {"weights": "random", "dtype": "float32", "shape": SHAPE},
-        "lora": {"rank": 4, "dropout": 0.1},
-        "tokenizer": {"path": "tiny"},
-        "data": {
-            "sources": [{"path": str(folder / "rows.jsonl")}],
-            "length": 128,
-            "packing": False,
-            "held_out": 0.2,
-            "cache_dir": str(folder / "cache"),
-        },
-        "optimizer": {"learning_rate": 0.01, "warmup_steps": 2},
-        "training": {"steps": 6, "batch_rows": 16, "micro_batches": 2, "eval_every": 2, "checkpoint_every": 2},
-    }
-    for name, value in changes.items():
-        settings[name] = settings.get(name, {}) | value if isinstance(value, dict) else value
-    file = folder / "job.yaml"
-    file.write_text(yaml.safe_dump(settings), encoding="utf-8")
-    return file
+from tests.tiny_run import ROWS, SHAPE, write
 
 
 def _files(folder: Path) -> dict[str, str]:
@@ -74,14 +21,6 @@ def _files(folder: Path) -> dict[str, str]:
         for file in sorted(folder.rglob("*"))
         if file.is_file()
     }
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory) -> Path:
-    """The run folder of a finished run."""
-    folder = tmp_path_factory.mktemp("finished")
-    assert train.main([str(_write(folder))]) == 0
-    return folder / "runs" / "run"
 
 
 def test_the_run_folder_holds_what_the_design_promises(finished):
@@ -160,7 +99,7 @@ def test_an_interrupted_run_goes_on_as_if_it_had_not_been(finished, tmp_path, mo
             raise KeyboardInterrupt
         record(self, step, measured)
 
-    file = _write(tmp_path)
+    file = write(tmp_path)
     monkeypatch.setattr(Recorder, "step", interrupted)
     assert train.main([str(file)]) == 130
     monkeypatch.setattr(Recorder, "step", record)
@@ -173,14 +112,14 @@ def test_an_interrupted_run_goes_on_as_if_it_had_not_been(finished, tmp_path, mo
 
 def test_a_base_left_by_a_start_that_failed_is_not_taken_for_the_adapters_own(finished, tmp_path, monkeypatch):
     # Mutation: `save_base` skipped where base/config.json stands leaves the base of the first seed beside the adapter.
-    file = _write(tmp_path)
+    file = write(tmp_path)
     monkeypatch.setattr(Recorder, "start_clock", lambda self: (_ for _ in ()).throw(KeyboardInterrupt))
     assert train.main([str(file), "--seed=5"]) == 130
     monkeypatch.undo()
     run = tmp_path / "runs" / "run"
     for name in ("metrics.jsonl", "timing.jsonl"):
         (run / name).unlink()
-    (run / "checkpoints").rmdir()
+    assert not (run / "checkpoints").exists()
     assert train.main([str(file)]) == 0
     name = "base/model.safetensors"
     assert (run / name).read_bytes() == (finished / name).read_bytes()
@@ -230,7 +169,7 @@ def test_full_fine_tuning_leaves_a_model_that_stops(tmp_path):
         "data": {"held_out": 0.0},
         "training": {"steps": 150, "batch_rows": 8, "micro_batches": 1, "eval_every": 0, "checkpoint_every": 0},
     }
-    assert train.main([str(_write(tmp_path, ROWS[:4], **changes))]) == 0
+    assert train.main([str(write(tmp_path, ROWS[:4], **changes))]) == 0
     folder = tmp_path / "runs" / "run" / "model"
     model, tokenizer = AutoModelForCausalLM.from_pretrained(folder).eval(), AutoTokenizer.from_pretrained(folder)
     for row in ROWS[:4]:
@@ -242,7 +181,7 @@ def test_full_fine_tuning_leaves_a_model_that_stops(tmp_path):
 
 
 def test_bad_rows_are_written_down_and_good_ones_are_kept(tmp_path):
-    file = _write(tmp_path, training={"steps": 2, "eval_every": 0, "checkpoint_every": 0})
+    file = write(tmp_path, training={"steps": 2, "eval_every": 0, "checkpoint_every": 0})
     with (tmp_path / "rows.jsonl").open("ab") as rows:
         rows.write(b'{"instruction": "Cut off\n\xff\xfe\n{"instruction": "No answer", "output": ""}\n')
     assert train.main([str(file)]) == 0
@@ -265,11 +204,10 @@ def test_bad_rows_are_written_down_and_good_ones_are_kept(tmp_path):
         ({"data": {"length": 16}}, "more than 16 tokens"),
         ({"runs_dir": "memory://runs"}, "not to memory://"),
         ({"training": {"steps": None, "epochs": 0.1}}, "would never reach its peak"),
-        ({"optimizer": {"learning_rate": 1e30, "clip_norm": None}}, "not finite"),
     ],
 )
 def test_what_cannot_run_ends_with_a_message_and_code_2(tmp_path, capsys, changes, message):
-    file = _write(tmp_path, **changes)
+    file = write(tmp_path, **changes)
     assert train.main([str(file)]) == 2
     error = capsys.readouterr().err
     assert message in error

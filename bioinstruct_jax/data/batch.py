@@ -50,6 +50,12 @@ def batch(rows: Rows, step: int, *, seed: int, size: int, part: tuple[int, int] 
     }
 
 
+def row_numbers(count: int, step: int, *, seed: int, size: int) -> list[int]:
+    """Which of `count` rows the global batch of `step` (from 0) holds, in its order."""
+    places = range(step * size, (step + 1) * size)
+    return [int(_order(count, seed, place // count)[place % count]) for place in places]
+
+
 @lru_cache(maxsize=8)
 def _order(count: int, seed: int, epoch: int) -> np.ndarray:
     """A permutation int64 [count]. Sorts the raw stream of Philox, which NumPy promises never to change (NEP 19)."""

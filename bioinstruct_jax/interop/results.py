@@ -16,6 +16,7 @@ from bioinstruct_jax.interop import hub_config, hub_weights, model_card, peft_ad
 from bioinstruct_jax.interop.base import Base
 from bioinstruct_jax.model.weights import base_weights, lora_weights
 from bioinstruct_jax.run_folder import RunFolder
+from bioinstruct_jax.training import processes
 from bioinstruct_jax.training.state import by_path
 
 if TYPE_CHECKING:
@@ -47,7 +48,8 @@ def save(
         made, table = folder.path / "model", base_weights(base.shape)
         _save_model(made, arrays, base, data.tokenizer, "float32")
         record = json.dumps(data.template.record(), indent=2, ensure_ascii=False, sort_keys=True) + "\n"
-        files.write_text(made / peft_adapter.PROMPT, record)
+        if folder.writes:
+            files.write_text(made / peft_adapter.PROMPT, record)
     else:
         made, table = folder.path / "adapter", lora_weights(base.shape, job.lora)
         peft_adapter.save(
@@ -60,6 +62,7 @@ def save(
             tokenizer=data.tokenizer,
             template_record=data.template.record(),
         )
+        processes.meet("written adapter")
         peft_adapter.verify(made, arrays, lora=job.lora, shape=base.shape)
     card = model_card.card(
         job,
@@ -69,7 +72,8 @@ def save(
         sha256=hub_weights.base_hash(arrays, table),
         versions=folder.versions(),
     )
-    files.write_text(made / "README.md", card)
+    if folder.writes:
+        files.write_text(made / "README.md", card)
     return made
 
 
@@ -78,9 +82,12 @@ def _save_model(
 ) -> None:
     table = base_weights(base.shape)
     hub_weights.save(folder, arrays, table, max_shard_bytes=5 * 10**9)
+    processes.meet(f"written {folder.name}")
     back = hub_weights.load(folder, arrays, table)
     for name, array in arrays.items():
         if not jnp.array_equal(array, back[name]):
             raise ValueError(f"{folder}: {name} was read back with other values than were written; is the disk full?")
+    if not processes.first():
+        return
     peft_adapter.save_tokenizer(folder, tokenizer)
     hub_config.write_config(folder, base.shape, bos=tokenizer.bos_token_id, eos=tokenizer.eos_token_id, dtype=dtype)

@@ -150,11 +150,14 @@ class Llama(nnx.Module):
         dtype: of activations and matrix products.
         make: gives each weight its value by path and description.
         remat: ``full`` recomputes each layer in the backward pass, ``none`` keeps its values.
+        unroll: layers compiled as straight code in each turn of the scan over layers; need not divide their number.
     """
 
-    def __init__(self, shape: Shape, lora: Lora | None, dtype: jnp.dtype, make: Make, remat: str = "full"):
+    def __init__(
+        self, shape: Shape, lora: Lora | None, dtype: jnp.dtype, make: Make, remat: str = "full", unroll: int = 1
+    ):
         table = base_weights(shape) | (lora_weights(shape, lora) if lora else {})
-        self.shape, self.dtype, self.remat = shape, dtype, remat
+        self.shape, self.dtype, self.remat, self.unroll = shape, dtype, remat, unroll
         self.embed_tokens = Embedding("embed_tokens", table, make)
         self.layers = Layer(table, make, shape, lora, dtype)
         self.norm = RMSNorm("norm", table, make, shape.rms_norm_eps)
@@ -185,7 +188,8 @@ class Llama(nnx.Module):
             return nnx.merge(graph, weights)(state[0], mix, state[1], index, layer_key), None
 
         indexed = (jnp.arange(self.shape.num_hidden_layers), layers)
-        (x_BSD, carried), _ = jax.lax.scan(jax.checkpoint(layer, policy=_KEPT[self.remat]), (x_BSD, carried), indexed)
+        kept = jax.checkpoint(layer, policy=_KEPT[self.remat])
+        (x_BSD, carried), _ = jax.lax.scan(kept, (x_BSD, carried), indexed, unroll=self.unroll)
         return self.norm(x_BSD), carried
 
     def logits(self, x_BSD: jax.Array) -> jax.Array:

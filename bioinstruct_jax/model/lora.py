@@ -21,5 +21,7 @@ def dropped(x: jax.Array, rate: float, key: jax.Array | None) -> jax.Array:
     """Inverted dropout; the identity without a key, which is how evaluation runs."""
     if key is None or rate == 0:
         return x
-    keep = jax.random.bernoulli(key, 1 - rate, x.shape, out_sharding=jax.typeof(x).sharding)
-    return jnp.where(keep, x / (1 - rate), jnp.zeros((), x.dtype))
+    # bernoulli() draws under automatic mesh axes. The mask a layer keeps for its backward pass must be made out here,
+    # under explicit ones, or an unrolled scan cannot stack it: hence the `~`.
+    drop = ~jax.random.bernoulli(key, 1 - rate, x.shape, out_sharding=jax.typeof(x).sharding)
+    return jnp.where(drop, jnp.zeros((), x.dtype), x / (1 - rate))

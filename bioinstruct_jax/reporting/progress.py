@@ -3,6 +3,7 @@
 Everything goes to standard error, so that standard output holds results only.
 """
 
+import io
 import os
 import sys
 import time
@@ -26,11 +27,14 @@ class Progress:
       stream: where to write; standard error if none is given.
       live: draw a bar; None: if the stream is a terminal that can.
       every: seconds between the plain lines of a phase.
+      silent: write nothing, in a process that is not the first of its job.
     """
 
-    def __init__(self, *, stream: TextIO | None = None, live: bool | None = None, every: float = 10.0) -> None:
+    def __init__(
+        self, *, stream: TextIO | None = None, live: bool | None = None, every: float = 10.0, silent: bool = False
+    ) -> None:
         self._every = every
-        self._stream = stream or sys.stderr
+        self._stream = io.StringIO() if silent else stream or sys.stderr
         self._bar: Bar | None = None
         self._task: TaskID | None = None
         self._name, self._began, self._printed = "", 0.0, 0.0

@@ -1,12 +1,322 @@
-"""Checkpoints of a run by orbax: written in the background, the newest few kept, each with what it belongs to."""
+"""Checkpoints of a run: written by orbax in the background, committed by a manifest, verified before they are used.
 
+A checkpoint is the folder ``checkpoints/<step>/`` with orbax's files in ``state/`` and a ``manifest.json`` that is
+written after them: it names every file with size and hash. Nothing else makes a checkpoint: no rename, no order of a
+listing, so that a bucket serves as well as a disk, and what was torn at any instruction is known for what it is.
+"""
+
+import hashlib
+import json
+import shutil
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import jax
 import orbax.checkpoint as ocp
+from orbax.checkpoint import options
 from upath import UPath
 
+from bioinstruct_jax import files
+from bioinstruct_jax.training import processes
 from bioinstruct_jax.training.state import State
+
+MANIFEST = "manifest.json"
+FORMAT = 1
+TIMEOUT = 600  # seconds that the processes of a job wait for each other's part of a checkpoint
+
+
+class SaveError(OSError):
+    """More checkpoints in a row could not be written than the settings tolerate."""
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A checkpoint that is complete: its step, what it belongs to, and the values it may be chosen by."""
+
+    step: int
+    about: dict[str, Any]
+    metrics: dict[str, float]
+
+
+class Checkpoints:
+    """The ``checkpoints/`` folder of one run; use as a context manager, which waits for the last write on leaving.
+
+    Args:
+        folder: local or bucket path, the same for all processes of a job.
+        keep: how many to keep, newest first.
+        about: what the run is (base id and hash, data, template, steps, adapter); stored with each checkpoint.
+        best: name of the metric whose lowest value is kept too; None: only the newest are.
+        failures: writes in a row that may fail; one more raises SaveError.
+        say: told of what is damaged or could not be written.
+    """
+
+    def __init__(
+        self,
+        folder: UPath,
+        keep: int,
+        about: dict[str, Any],
+        *,
+        best: str | None = None,
+        failures: int = 0,
+        say: Callable[[str], None] = print,
+    ):
+        self.folder, self.keep, self.best, self.failures, self.say = folder, keep, best, failures, say
+        self.about = json.loads(json.dumps(about))  # as it will be read back
+        self._failed = 0
+        self._writing: threading.Thread | None = None
+        self._error: Exception | None = None
+        self._checkpointer = ocp.AsyncCheckpointer(
+            ocp.StandardCheckpointHandler(),
+            async_options=options.AsyncOptions(timeout_secs=TIMEOUT, create_directories_asynchronously=False),
+            atomicity_options=options.AtomicityOptions(mode=options.AtomicityMode.COMMIT_FILE),
+        )
+
+    def __enter__(self) -> "Checkpoints":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            self.wait()
+        except SaveError:
+            if kind is None:
+                raise
+        finally:
+            self._checkpointer.close()
+
+    # ---------------------------------------------------------------- writing
+
+    def save(self, step: int, state: State, metrics: dict[str, float] | None = None) -> None:
+        """Start writing the state after `step` optimizer steps; waits for an earlier write first.
+
+        Args:
+            metrics: values of this step by name; a NaN is never the best.
+
+        Raises:
+            SaveError: this one or an earlier one is one failure too many.
+        """
+        self.wait()
+        place = self.folder / str(step)
+        if self._complete(place) is not None:
+            return
+        try:
+            if processes.first():
+                remove(place)
+            processes.meet(f"checkpoint {step}")
+            self._checkpointer.save(_address(place / "state"), args=ocp.args.StandardSave(_named(state)))
+        except Exception as error:  # a disk or a bucket fails in the ways of its own client
+            self._fail(step, error)
+            return
+        self._writing = threading.Thread(target=self._finish, args=(step, metrics or {}), name=f"checkpoint {step}")
+        self._writing.start()
+
+    def check(self) -> None:
+        """Report a write that failed in the background, without waiting; call it after each step.
+
+        Raises:
+            SaveError: it was one failure too many.
+        """
+        if self._writing is not None and not self._writing.is_alive():
+            self.wait()
+
+    def wait(self) -> None:
+        """Wait until nothing is being written; reports and raises as `check` does."""
+        if self._writing is None:
+            return
+        self._writing.join()
+        step, self._writing = int(self._writing.name.split()[1]), None
+        if self._error is None:
+            self._failed = 0
+            return
+        error, self._error = self._error, None
+        self._fail(step, error)
+
+    def _finish(self, step: int, metrics: dict[str, float]) -> None:
+        """In the background: wait for orbax, then write the manifest and remove what is no longer kept."""
+        try:
+            self._checkpointer.wait_until_finished()
+            if processes.first():
+                place = self.folder / str(step)
+                names = sorted(_files(place / "state"))
+                content = {
+                    "format": FORMAT,
+                    "step": step,
+                    "about": self.about,
+                    "metrics": metrics,
+                    "files": {name: _size_and_hash(place / "state" / name) for name in names},
+                }
+                files.write_text(place / MANIFEST, _sealed(content))
+                files.settle(place / MANIFEST)
+                self._prune()
+        except Exception as error:
+            self._error = error
+
+    def _fail(self, step: int, error: Exception) -> None:
+        self._failed += 1
+        text = f"the checkpoint of step {step} could not be written to {self.folder}: {_first_line(error)}"
+        if self._failed > self.failures or jax.process_count() > 1:  # alone, one process cannot leave it at that
+            raise SaveError(
+                f"{text}. Free or mend the place, then start the same command: it goes on from the newest checkpoint"
+            ) from error
+        left = self.failures - self._failed
+        self.say(f"WARNING: {text}. The run goes on; {left} more in a row are tolerated (training.save_failures)")
+
+    def _prune(self) -> None:
+        """Keep the newest and the best; of the others, and of what was never finished, remove what is older."""
+        complete = {step: saved for step in self._steps() if (saved := self._complete(self.folder / str(step)))}
+        kept = set(sorted(complete)[-self.keep :])
+        if (best := _best(complete.values(), self.best)) is not None:
+            kept.add(best.step)
+        for step in self._steps():
+            if step not in kept and step < max(kept, default=0):
+                remove(self.folder / str(step))
+
+    # ---------------------------------------------------------------- reading
+
+    def restore(self, like: State, *, accept_changes: bool = False) -> State | None:
+        """The newest state, placed as `like` (arrays or ShapeDtypeStructs with shardings), or None if there is none.
+
+        A checkpoint that is damaged or half-written is reported, and the one before it is used.
+
+        Args:
+            accept_changes: take a checkpoint of other data, base, template or settings, as long as its arrays fit.
+
+        Raises:
+            ValueError: the checkpoint was made with other data, base, template or settings; names what differs.
+        """
+        for step in sorted(self._steps(), reverse=True) if processes.first() else ():
+            if self._verified(step) is None:
+                continue
+            break
+        else:
+            step = -1
+        step = processes.agreed(step)
+        if step < 0:
+            return None
+        saved = self._complete(self.folder / str(step))
+        assert saved is not None
+        self._check_about(saved, accept_changes)
+        return self._read(step, like)
+
+    def restore_best(self, like: State) -> State:
+        """The state whose metric was lowest.
+
+        Raises:
+            ValueError: it is damaged.
+        """
+        complete = [saved for step in self._steps() if (saved := self._complete(self.folder / str(step)))]
+        best = _best(complete, self.best)
+        step = processes.agreed(-1 if best is None or self._verified(best.step) is None else best.step)
+        if step < 0:
+            raise ValueError(
+                f"{self.folder}: the checkpoint with the lowest {self.best} is damaged or gone. "
+                f"Remove {self.folder} and start the same command to train it again"
+            )
+        return self._read(step, like)
+
+    def _read(self, step: int, like: State) -> State:
+        abstract = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), _named(like))
+        place = _address(self.folder / str(step) / "state")
+        found = self._checkpointer.restore(place, args=ocp.args.StandardRestore(abstract))
+        order = [jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_leaves_with_path(like)]
+        return jax.tree.unflatten(jax.tree.structure(like), [found[name] for name in order])
+
+    def _check_about(self, saved: Saved, accept_changes: bool) -> None:
+        changed = [
+            name
+            for name in sorted(self.about.keys() | saved.about.keys())
+            if self.about.get(name) != saved.about.get(name)
+        ]
+        differences = "; ".join(
+            f"{name} was {saved.about.get(name)!r}, is {self.about.get(name)!r}" for name in changed
+        )
+        if "adapter" in changed or (changed and not accept_changes):
+            advice = "an adapter cannot change its shape" if "adapter" in changed else "or pass --accept_changes"
+            raise ValueError(
+                f"the checkpoint of step {saved.step} belongs to another run: {differences}. "
+                f"Give the run another name, or undo the change; {advice}"
+            )
+        if changed:
+            self.say(f"WARNING: going on from step {saved.step} although {differences}")
+
+    def _steps(self) -> list[int]:
+        if not self.folder.exists():
+            return []
+        return sorted(int(place.name) for place in self.folder.iterdir() if place.name.isdecimal())
+
+    def _complete(self, place: UPath) -> Saved | None:
+        """What a manifest says, if there is a sound one."""
+        try:
+            content = _unsealed(files.read_text(place / MANIFEST))
+            return Saved(content["step"], content["about"], content["metrics"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def _verified(self, step: int) -> Saved | None:
+        """A checkpoint of which every file is what was written; else None, and the reader is told."""
+        place = self.folder / str(step)
+        try:
+            if not (place / MANIFEST).exists():
+                raise ValueError("it was never finished")
+            content = _unsealed(files.read_text(place / MANIFEST))
+            if (content["format"], content["step"]) != (FORMAT, step):
+                raise ValueError(f"its {MANIFEST} is of step {content['step']}, format {content['format']}")
+            for name, expected in content["files"].items():
+                if not (place / "state" / name).exists():
+                    raise ValueError(f"state/{name} is missing")
+                if (found := _size_and_hash(place / "state" / name)) != expected:
+                    raise ValueError(f"state/{name} has {found[0]} bytes, {expected[0]} were written, or other ones")
+            return Saved(step, content["about"], content["metrics"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            self.say(f"WARNING: the checkpoint of step {step} in {self.folder} cannot be used: {_first_line(error)}")
+            return None
+
+
+# -------------------------------------------------------------------- files
+
+
+def _address(place: UPath) -> str:
+    return str(place.absolute()) if place.protocol in ("", "file", "local") else str(place)
+
+
+def _files(folder: UPath) -> dict[str, UPath]:
+    """Every file below a folder, by its path from there."""
+    root = folder.path.rstrip("/")
+    return {file[len(root) + 1 :]: folder / file[len(root) + 1 :] for file in folder.fs.find(root)}
+
+
+def _size_and_hash(file: UPath) -> list[int | str]:
+    return [file.stat().st_size, files.sha256(file)]
+
+
+def remove(place: UPath) -> None:
+    """Delete a checkpoint, its manifest first: what is left of it if this is interrupted is no checkpoint."""
+    if not place.exists():
+        return
+    (place / MANIFEST).unlink(missing_ok=True)
+    if place.protocol in ("", "file", "local"):
+        shutil.rmtree(place.path)
+    else:
+        place.fs.rm(place.path, recursive=True)
+
+
+def _sealed(content: dict[str, Any]) -> str:
+    return json.dumps(content | {"sha256": _digest(content)}, indent=1, sort_keys=True) + "\n"
+
+
+def _unsealed(text: str) -> dict[str, Any]:
+    content = json.loads(text)
+    if not isinstance(content, dict) or content.pop("sha256", None) != _digest(content):
+        raise ValueError(f"{MANIFEST} is not what was written")
+    return content
+
+
+def _digest(content: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+# -------------------------------------------------------------------- values
 
 
 def _named(state: Any) -> dict[str, Any]:
@@ -14,53 +324,11 @@ def _named(state: Any) -> dict[str, Any]:
     return {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(state)}
 
 
-class Checkpoints:
-    """The ``checkpoints/`` folder of one run; use as a context manager, which waits for the last write on leaving.
+def _best(saved: Any, metric: str | None) -> Saved | None:
+    """The earliest of those whose metric is lowest."""
+    measured = [one for one in saved if metric in one.metrics and one.metrics[metric] == one.metrics[metric]]
+    return min(measured, key=lambda one: (one.metrics[metric], one.step), default=None)
 
-    Args:
-        folder: local or bucket path.
-        keep: how many to keep, newest first.
-        about: what the run is (base id and hash, data, template, steps); stored with each checkpoint.
-    """
 
-    def __init__(self, folder: UPath, keep: int, about: dict[str, Any]):
-        self.about = about
-        options = ocp.CheckpointManagerOptions(max_to_keep=keep, create=True)
-        self.manager = ocp.CheckpointManager(str(folder.absolute()), options=options)
-
-    def __enter__(self) -> "Checkpoints":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.manager.close()
-
-    def save(self, step: int, state: State) -> None:
-        """Start writing the state after `step` optimizer steps; an error of an earlier write surfaces here."""
-        self.manager.check_for_errors()
-        if step not in self.manager.all_steps():
-            arguments = ocp.args.Composite(
-                state=ocp.args.StandardSave(_named(state)), about=ocp.args.JsonSave(self.about)
-            )
-            self.manager.save(step, args=arguments)
-
-    def restore(self, like: State) -> State | None:
-        """The newest state, placed as `like` (arrays or ShapeDtypeStructs with shardings), or None if there is none.
-
-        Raises:
-            ValueError: if the checkpoint was made with other data, base, template or settings; names what differs.
-        """
-        step = self.manager.latest_step()
-        if step is None:
-            return None
-        about = self.manager.restore(step, args=ocp.args.Composite(about=ocp.args.JsonRestore()))["about"]
-        changed = [name for name in sorted(self.about.keys() | about.keys()) if self.about.get(name) != about.get(name)]
-        if changed:
-            differences = "; ".join(f"{name} was {about.get(name)!r}, is {self.about.get(name)!r}" for name in changed)
-            raise ValueError(
-                f"the checkpoint of step {step} belongs to another run: {differences}. "
-                "Give the run another name, or undo the change"
-            )
-        abstract = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), _named(like))
-        found = self.manager.restore(step, args=ocp.args.Composite(state=ocp.args.StandardRestore(abstract)))["state"]
-        order = [jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_leaves_with_path(like)]
-        return jax.tree.unflatten(jax.tree.structure(like), [found[name] for name in order])
+def _first_line(error: BaseException) -> str:
+    return f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}"

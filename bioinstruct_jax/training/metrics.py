@@ -7,6 +7,7 @@ Python's `float()` reads. Nothing here imports JAX: give host values (`jax.devic
 
 import json
 import math
+import os
 import time
 from collections.abc import Mapping
 from types import TracebackType
@@ -49,9 +50,14 @@ class Rows:
     def __init__(self, file: UPath, after: int = 0) -> None:
         self.file = file
         self._local = _is_local(file)
-        self._text = _up_to(file.read_bytes(), after, file) if after and file.exists() else b""
+        old = file.read_bytes() if file.exists() else b""
+        self._text = _up_to(old, after, file) if after else b""
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(self._text)
+        if self._local and old.startswith(self._text):  # cut off, for writing it again could be interrupted
+            with file.open("ab") as stream:
+                stream.truncate(len(self._text))
+        else:
+            file.write_bytes(self._text)
         self._stream = file.open("ab") if self._local else None
         self._dirty, self._uploaded = False, time.monotonic()
 
@@ -69,6 +75,8 @@ class Rows:
 
     def flush(self) -> None:
         """Have every row in the file. Call it before a checkpoint is made, so that no checkpoint is ahead of it."""
+        if self._stream:
+            os.fsync(self._stream.fileno())
         if self._dirty:
             self.file.write_bytes(self._text)
             self._dirty, self._uploaded = False, time.monotonic()

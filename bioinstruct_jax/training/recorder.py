@@ -1,7 +1,7 @@
 """What is noted of each step: the metrics of `metrics.jsonl`, the speed of `timing.jsonl`, the line on the screen."""
 
-import math
 import time
+from collections.abc import Callable
 from typing import Protocol
 
 import jax
@@ -11,6 +11,11 @@ from bioinstruct_jax.config import Train
 from bioinstruct_jax.training.flops import StepFlops
 from bioinstruct_jax.training.metrics import Metrics
 from bioinstruct_jax.training.step import StepMetrics
+from bioinstruct_jax.training.watch import Watch
+
+
+class DivergenceError(ValueError):
+    """More steps had a loss or gradient that is not finite than the settings tolerate."""
 
 
 class Screen(Protocol):
@@ -24,11 +29,13 @@ class Recorder:
     """Notes steps in order; reading a step's values waits for the device, so it is given each step one step late.
 
     Args:
-        job: for the batch's size.
+        job: for the batch's size and for what is tolerated.
         steps: of the whole run.
-        rates: learning rate of each step, [steps].
+        rates: learning rate of each update, [steps].
         cost, peak: FLOPs a token; FLOP/s of all devices together, None where unknown (then no MFU and HFU).
-        metrics, screen: where the notes go.
+        metrics, screen: where the notes go; no metrics in a process that does not write.
+        watch: knows the steps of earlier processes.
+        rows_of: numbers of the rows in the batch of a step.
     """
 
     def __init__(
@@ -38,12 +45,15 @@ class Recorder:
         rates: np.ndarray,
         cost: StepFlops,
         peak: float | None,
-        metrics: Metrics,
+        metrics: Metrics | None,
         screen: Screen,
+        watch: Watch,
+        rows_of: Callable[[int], list[int]],
     ):
-        self.slots = job.training.batch_rows * job.data.length
+        self.job, self.slots = job, job.training.batch_rows * job.data.length
         self.steps, self.rates, self.cost, self.peak = steps, rates, cost, peak
-        self.metrics, self.screen = metrics, screen
+        self.metrics, self.screen, self.watch, self.rows_of = metrics, screen, watch, rows_of
+        self.values: dict[str, float] = {}
         self.clock = time.perf_counter()
 
     def start_clock(self) -> None:
@@ -51,26 +61,27 @@ class Recorder:
         self.clock = time.perf_counter()
 
     def step(self, step: int, measured: StepMetrics) -> None:
-        """Note optimizer step `step` (from 1); waits until the device has computed it."""
+        """Note optimizer step `step` (from 1); waits until the device has computed it.
+
+        Raises:
+            DivergenceError: loss or gradient norm is not finite, and more such steps than training.skip_nonfinite.
+        """
         loss, grad_norm, targets, tokens = (float(value) for value in jax.device_get(measured))
-        if not (math.isfinite(loss) and math.isfinite(grad_norm)):
-            raise ValueError(
-                f"step {step}: loss {loss}, gradient norm {grad_norm}: not finite, so nothing after this step would be "
-                "either. Lower optimizer.learning_rate or set optimizer.clip_norm, and give the run another --name"
-            )
+        rate = self.rates[self.watch.updates]
+        flags = self.watch.step(loss, grad_norm, int(targets))
+        if "skipped" in flags:
+            self._not_finite(step, loss, grad_norm)
+        self.values = {"loss": loss}
         seconds = time.perf_counter() - self.clock
         self.start_clock()
-        self.metrics.write(
-            step,
-            {
-                "loss": loss,
-                "grad_norm": grad_norm,
-                "learning_rate": self.rates[step - 1],
-                "target_tokens": int(targets),
-                "tokens": int(tokens),
-                "padding": 1 - tokens / self.slots,
-            },
-        )
+        row = {
+            "loss": loss,
+            "grad_norm": grad_norm,
+            "learning_rate": rate,
+            "target_tokens": int(targets),
+            "tokens": int(tokens),
+            "padding": 1 - tokens / self.slots,
+        }
         speed = {"seconds": seconds, "tokens_per_second": tokens / seconds}
         if self.peak:
             computed = self.slots / seconds / self.peak  # padding is computed too, but only tokens are useful
@@ -78,10 +89,31 @@ class Recorder:
                 "mfu": speed["tokens_per_second"] * self.cost.useful / self.peak,
                 "hfu": computed * self.cost.executed,
             }
-        self.metrics.time(step, speed)
+        if self.metrics:
+            self.metrics.write(step, row | flags)
+            self.metrics.time(step, speed)
         self.screen.train(step, self.steps, loss=loss, tokens_per_second=speed["tokens_per_second"])
 
-    def held_out(self, step: int, loss: float, targets: int) -> None:
-        """Note the held-out loss after `step` steps."""
-        self.metrics.write(step, {"held_out_loss": loss, "held_out_tokens": targets})
+    def _not_finite(self, step: int, loss: float, grad_norm: float) -> None:
+        rows = self.rows_of(step)
+        shown = ", ".join(map(str, rows[:16])) + (", ..." if len(rows) > 16 else "")
+        what = (
+            f"step {step}: loss {loss}, gradient norm {grad_norm}: not finite, on rows {shown} (rows.jsonl names them)"
+        )
+        tolerated = self.job.training.skip_nonfinite
+        if self.watch.skipped > tolerated:
+            raise DivergenceError(
+                f"{what}. It changed no weight, and neither the newest checkpoint nor any other holds a number that is "
+                "not finite. Look at these rows; lower optimizer.learning_rate, set optimizer.clip_norm or allow some "
+                "with training.skip_nonfinite, and go on with --accept_changes or start another --name"
+            )
+        self.screen.note(f"WARNING: {what}; left out, {self.watch.skipped} of {tolerated} tolerated")
+
+    def held_out(self, step: int, loss: float, targets: int) -> bool:
+        """Note the held-out loss after `step` steps; whether it is the lowest of the steps so far."""
+        lowest = self.watch.held_out(loss) if step else False
+        self.values["held_out_loss"] = loss
+        if self.metrics:
+            self.metrics.write(step, {"held_out_loss": loss, "held_out_tokens": targets})
         self.screen.note(f"step {step:,}: held-out loss {loss:.4f} over {targets:,} target tokens")
+        return lowest

@@ -71,4 +71,5 @@ def check_divisible(mesh: jax.sharding.Mesh, weights: dict, rows: int) -> None:
 def put_batch(arrays: dict[str, np.ndarray], mesh: jax.sharding.Mesh) -> Batch:
     """This process's share of a step, [micro-batches, rows, tokens] each, as one global batch on the mesh."""
     sharding = jax.NamedSharding(mesh, STEP_BATCH)
-    return Batch(**{name: jax.make_array_from_process_local_data(sharding, arrays[name]) for name in Batch._fields})
+    with jax.transfer_guard("allow"):  # of several processes it would seem a transfer that nobody asked for
+        return Batch(**{name: jax.make_array_from_process_local_data(sharding, arrays[name]) for name in Batch._fields})

@@ -59,7 +59,7 @@ def plan(config: Train, shape: Shape, mesh: jax.sharding.Mesh | jax.sharding.Abs
     def make(path: str, weight: Weight) -> jax.ShapeDtypeStruct:
         return weight.abstract(jnp.float32 if weight.kind in trained_kinds else dtype, mesh)
 
-    model = Llama(shape, lora, dtype, make, config.model.remat)  # type: ignore[arg-type]
+    model = Llama(shape, lora, dtype, make, config.model.remat, config.model.unroll)  # type: ignore[arg-type]
     graph, trained, frozen = nnx.split(model, trained_filter(config.trainable), ...)  # type: ignore[misc]
     weights = base_weights(shape) | (lora_weights(shape, lora) if lora else {})
     return Plan(graph, trained, frozen, weights)

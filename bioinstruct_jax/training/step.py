@@ -34,8 +34,8 @@ def train_step(
 
     The gradient is taken with respect to `state.trained` alone, so XLA never forms one of a frozen weight. Sums of
     loss, gradient and target tokens run over all micro-batches and devices before the one division, so that how a
-    batch is cut up never changes what is learned. A batch without targets leaves the state as it was, but for the
-    step count.
+    batch is cut up never changes what is learned. A batch without targets, and one whose loss or gradient is not
+    finite, leaves the state as it was, but for the step count: a state is finite or was never reached.
     """
 
     def step(state: State, frozen: nnx.State, batch: Batch) -> tuple[State, StepMetrics]:
@@ -59,11 +59,12 @@ def train_step(
         gradient = jax.tree.map(lambda sum_: sum_ * share, gradient)
         updates, moments = optimizer.update(gradient, state.optimizer, state.trained)
         trained = optax.apply_updates(state.trained, updates)
-        trained, moments = jax.tree.map(
-            lambda new, old: jnp.where(targets > 0, new, old), (trained, moments), (state.trained, state.optimizer)
-        )
         tokens = jnp.sum(batch.segments > 0).astype(jnp.float32)
         metrics = StepMetrics(loss * share, optax.tree.norm(gradient), targets, tokens)
+        counts = (targets > 0) & jnp.isfinite(metrics.loss) & jnp.isfinite(metrics.grad_norm)
+        trained, moments = jax.tree.map(
+            lambda new, old: jnp.where(counts, new, old), (trained, moments), (state.trained, state.optimizer)
+        )
         return State(state.step + 1, trained, moments), metrics
 
     return step

@@ -1,0 +1,186 @@
+"""A run that is told to stop, moved, changed or left without room: what it does, and what it ends with."""
+
+import json
+import os
+import shutil
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from safetensors.numpy import load_file
+
+from bioinstruct_jax import train
+from bioinstruct_jax.training.recorder import Recorder
+from tests.tiny_run import ROWS, write
+
+WEIGHTS = "adapter/adapter_model.safetensors"
+
+
+@pytest.fixture
+def at_step(monkeypatch):
+    """(step, what) -> `what` is done when the metrics of that step are noted, once."""
+    note = Recorder.step
+
+    def arrange(step: int, what) -> None:
+        def noted(self, now, measured):
+            if now == step:
+                monkeypatch.setattr(Recorder, "step", note)
+                what()
+            note(self, now, measured)
+
+        monkeypatch.setattr(Recorder, "step", noted)
+
+    return arrange
+
+
+def _steps(run: Path) -> list[int]:
+    return sorted(int(place.name) for place in (run / "checkpoints").iterdir())
+
+
+def _rows(run: Path) -> list[dict]:
+    return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+
+
+def _signal(number: int):
+    return lambda: os.kill(os.getpid(), number)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 75), (signal.SIGINT, 130)])
+def test_a_signal_ends_the_run_with_everything_saved(finished, tmp_path, at_step, capsys, number, code):
+    # Mutations: the step not saved; the signal seen at the next checkpoint only; handlers left behind.
+    file, run = write(tmp_path), tmp_path / "runs" / "run"
+    handlers = [signal.getsignal(one) for one in (signal.SIGTERM, signal.SIGINT)]
+    at_step(2, _signal(number))
+    assert train.main([str(file)]) == code
+    assert [signal.getsignal(one) for one in (signal.SIGTERM, signal.SIGINT)] == handlers
+    assert _steps(run)[-1] == 3  # a step is noted while the next one is under way
+    assert "stopped after step 3, which is saved" in capsys.readouterr().err
+    assert train.main([str(file)]) == 0
+    for name in ("metrics.jsonl", WEIGHTS):
+        assert (run / name).read_bytes() == (finished / name).read_bytes(), name
+
+
+def test_a_second_ctrl_c_ends_the_run_at_once(finished, tmp_path, at_step):
+    file, run = write(tmp_path), tmp_path / "runs" / "run"
+
+    def twice() -> None:
+        for _ in range(2):
+            os.kill(os.getpid(), signal.SIGINT)
+
+    at_step(3, twice)
+    assert train.main([str(file)]) == 130
+    assert _steps(run) == [2]
+    assert train.main([str(file)]) == 0
+    assert (run / WEIGHTS).read_bytes() == (finished / WEIGHTS).read_bytes()
+
+
+def test_a_signal_before_the_first_step_ends_the_run_at_once(tmp_path, monkeypatch):
+    from bioinstruct_jax.data import dataset
+
+    monkeypatch.setattr(dataset, "load", lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+    assert train.main([str(write(tmp_path))]) == 75
+
+
+def test_a_run_may_go_on_on_another_mesh(finished, tmp_path, at_step):
+    # The same data in the same order; sums over devices in another one. Mutation: mesh among what must not change.
+    file, run = write(tmp_path), tmp_path / "runs" / "run"
+    at_step(2, _signal(signal.SIGTERM))
+    assert train.main([str(file)]) == 75
+    assert train.main([str(file), "--mesh.data=2", "--mesh.fsdp=2", "--mesh.tensor=2"]) == 0
+    assert json.loads((run / "environment.json").read_text())["mesh"] == {"data": 2, "fsdp": 2, "tensor": 2}
+    for one, other in zip(_rows(run), _rows(finished), strict=True):
+        assert one.keys() == other.keys()
+        for name in one:
+            np.testing.assert_allclose(one[name], other[name], rtol=1e-5)
+
+
+def test_changes_are_refused_by_name_unless_they_are_accepted(tmp_path, at_step, capsys):
+    file, run = write(tmp_path), tmp_path / "runs" / "run"
+    at_step(2, _signal(signal.SIGTERM))
+    assert train.main([str(file)]) == 75
+    changed = [str(file), "--optimizer.b2=0.99"]
+    assert train.main(changed) == 2
+    assert "optimizer.b2: 0.999 -> 0.99" in capsys.readouterr().err
+    write(tmp_path, [*ROWS[:-1], ROWS[-1] | {"output": "A low molecular weight heparin."}])
+    assert train.main([str(file)]) == 2
+    error = capsys.readouterr().err
+    assert "belongs to another run" in error
+    assert "train was" in error or "held_out was" in error
+    assert "template was" not in error
+    assert train.main([str(file), "--lora.rank=8", "--accept_changes"]) == 2
+    assert "an adapter cannot change its shape" in capsys.readouterr().err
+    assert train.main([*changed, "--accept_changes"]) == 0
+    assert "WARNING: going on from step 3 although" in capsys.readouterr().err
+    assert yaml.safe_load((run / "config.yaml").read_text())["optimizer"]["b2"] == 0.99
+    assert [row["step"] for row in _rows(run) if "loss" in row] == [1, 2, 3, 4, 5, 6]
+
+
+def test_the_best_adapter_is_the_one_that_is_left_and_training_ends_early(tmp_path, at_step, capsys):
+    # At such a learning rate the held-out loss soon rises. Mutations: the last adapter written; patience counted from
+    # the start; the count forgotten by a run that was resumed.
+    training = {"steps": 30, "eval_every": 1, "checkpoint_every": 0, "best": "held_out_loss", "early_stopping": 3}
+    file = write(tmp_path, optimizer={"learning_rate": 0.3, "warmup_steps": 0}, training=training)
+    run = tmp_path / "runs" / "run"
+    assert train.main([str(file)]) == 0
+    losses = {row["step"]: row["held_out_loss"] for row in _rows(run) if "held_out_loss" in row and row["step"]}
+    best, last = min(losses, key=losses.__getitem__), max(losses)
+    assert last == best + 3 < 30
+    assert best in _steps(run)
+    assert "stopped early" in capsys.readouterr().err
+    assert json.loads((run / "finished.json").read_text())["step"] == best
+    whole = (run / "metrics.jsonl").read_bytes(), (run / WEIGHTS).read_bytes()
+
+    plain = tmp_path / "plain"
+    plain.mkdir()
+    short = {"steps": 30, "eval_every": 1, "checkpoint_every": 0, "early_stopping": 3}
+    other = write(plain, optimizer={"learning_rate": 0.3, "warmup_steps": 0}, training=short)
+    assert train.main([str(other)]) == 0
+    assert (plain / "runs" / "run" / WEIGHTS).read_bytes() != whole[1]
+
+    shutil.rmtree(run)
+    at_step(last - 1, _signal(signal.SIGTERM))
+    assert train.main([str(file)]) == 75
+    assert train.main([str(file)]) == 0
+    assert ((run / "metrics.jsonl").read_bytes(), (run / WEIGHTS).read_bytes()) == whole
+
+
+def test_what_is_not_finite_stops_the_run_or_is_left_out(tmp_path, capsys):
+    # One step at this rate, and every loss after it is not finite. Mutations: the update of such a step applied; the
+    # count starting anew in a resumed run.
+    wild = {"learning_rate": 1e30, "clip_norm": None}
+    file, run = write(tmp_path, optimizer=wild), tmp_path / "runs" / "run"
+    for _ in range(2):
+        assert train.main([str(file)]) == 3
+        error = capsys.readouterr().err
+        assert "step 2: loss nan" in error
+        assert "not finite, on rows" in error
+        assert "training.skip_nonfinite" in error
+    file = write(tmp_path, name="skips", optimizer=wild, training={"skip_nonfinite": 5})
+    run = tmp_path / "runs" / "skips"
+    assert train.main([str(file)]) == 0
+    steps = [row for row in _rows(run) if "loss" in row]
+    assert [row.get("skipped", False) for row in steps] == [False] + [True] * 5
+    assert len({row["learning_rate"] for row in steps[1:]}) == 1  # the schedule waits for a step that counts
+    arrays = load_file(run / WEIGHTS)
+    assert all(np.isfinite(array).all() for array in arrays.values())
+    file = write(tmp_path, name="fewer", optimizer=wild, training={"skip_nonfinite": 3})
+    assert train.main([str(file)]) == 3
+    assert "step 5: loss nan" in capsys.readouterr().err
+
+
+def test_a_disk_without_room_ends_the_run_with_its_own_code(tmp_path, at_step, capsys):
+    file, run = write(tmp_path, training={"save_failures": 1, "checkpoint_every": 1}), tmp_path / "runs" / "run"
+
+    def no_room() -> None:
+        (run / "checkpoints").rename(run / "elsewhere")
+        (run / "checkpoints").write_text("in the way")
+
+    at_step(2, no_room)
+    assert train.main([str(file)]) == 4
+    error = capsys.readouterr().err
+    assert "The run goes on; 0 more in a row" in error
+    assert "could not be written" in error.splitlines()[-1]
+    (run / "checkpoints").unlink()
+    assert train.main([str(file)]) == 0

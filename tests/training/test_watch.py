@@ -1,0 +1,77 @@
+"""What a run notices of its losses follows from its rows alone."""
+
+import math
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bioinstruct_jax.training.watch import FEWEST, Watch
+
+LOSS = st.one_of(st.floats(0, 20, width=32), st.sampled_from([math.nan, math.inf]))
+ROW = st.one_of(
+    st.tuples(LOSS, st.floats(0, 10, width=32), st.integers(0, 3)),
+    st.floats(0, 10, width=32),
+)
+
+
+def _rows(drawn) -> list[dict]:
+    rows = []
+    for step, values in enumerate(drawn):
+        if isinstance(values, float):
+            rows.append({"step": step, "held_out_loss": values, "held_out_tokens": 5})
+        else:
+            loss, norm, targets = values
+            shown = loss if math.isfinite(loss) else "NaN" if math.isnan(loss) else "Infinity"  # as the file has it
+            rows.append({"step": step, "loss": shown, "grad_norm": norm, "target_tokens": targets})
+    return rows
+
+
+def _noted(watch: Watch, rows: list[dict]) -> list[object]:
+    found: list[object] = []
+    for row in rows:
+        if "loss" in row:
+            found.append(watch.step(float(row["loss"]), row["grad_norm"], row["target_tokens"]))
+        elif row["step"]:
+            found.append(watch.held_out(row["held_out_loss"]))
+    return [*found, watch.updates, watch.skipped, watch.best, watch.since_best]
+
+
+@given(st.lists(ROW, max_size=90), st.integers(0, 90))
+def test_a_resumed_run_notices_what_an_uninterrupted_one_does(drawn, cut):
+    # Mutations: the window not filled from the rows; held-out losses of earlier processes forgotten.
+    rows = _rows(drawn)
+    whole = _noted(Watch(), rows)
+    resumed = _noted(Watch(rows[:cut]), rows[cut:])
+    assert whole[len(whole) - len(resumed) :] == resumed
+
+
+def test_a_spike_stands_far_above_the_losses_before_it():
+    # Mutations: mean and standard deviation of a window with an earlier spike hide the next one; no least spread.
+    watch = Watch()
+    calm = [2.0 + 0.05 * math.sin(step) for step in range(40)]
+    assert [watch.step(loss, 1.0, 9) for loss in calm] == [{}] * 40
+    assert watch.step(9.0, 1.0, 9) == {"spike": True}
+    assert watch.step(3.0, 1.0, 9) == {"spike": True}
+    assert watch.step(2.1, 1.0, 9) == {}
+    assert watch.step(0.0, 0.0, 0) == {}  # a batch without targets
+
+    level = Watch()
+    assert [level.step(1.0, 1.0, 9) for _ in range(30)] == [{}] * 30
+    assert level.step(1.05, 1.0, 9) == {}
+    few = Watch()
+    assert [few.step(loss, 1.0, 9) for loss in [1.0] * (FEWEST - 1) + [50.0]] == [{}] * FEWEST
+
+
+def test_what_is_not_finite_is_counted_and_no_update():
+    watch = Watch()
+    assert watch.step(1.0, math.nan, 3) == {"skipped": True}
+    assert watch.step(math.inf, 1.0, 3) == {"skipped": True}
+    assert watch.step(1.0, 1.0, 0) == {}
+    assert watch.step(1.0, 1.0, 3) == {}
+    assert (watch.skipped, watch.updates) == (2, 1)
+
+
+def test_the_lowest_held_out_loss_and_how_long_ago():
+    watch = Watch([{"step": 0, "held_out_loss": 0.1}])  # the base alone is no result of training
+    assert [watch.held_out(loss) for loss in (3.0, 2.0, 2.0, 2.5)] == [True, True, False, False]
+    assert (watch.best, watch.since_best) == (2.0, 2)
