@@ -49,6 +49,9 @@ class RopeScaling:
             raise ValueError(
                 "rope_type llama3 needs low_freq_factor, high_freq_factor and original_max_position_embeddings"
             )
+        low, high = self.low_freq_factor, self.high_freq_factor
+        if low is not None and high is not None and not 0 < low <= high:
+            raise ValueError(f"low_freq_factor {low}, high_freq_factor {high}: 0 < low <= high is needed")
         if self.rope_type != "llama3" and bands != (None, None, None):
             raise ValueError(
                 "low_freq_factor, high_freq_factor and original_max_position_embeddings mean nothing for rope_type "

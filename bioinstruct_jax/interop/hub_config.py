@@ -44,7 +44,9 @@ _FIXED: dict[str, tuple[Any, ...]] = {
     "hidden_act": ("silu", "swish"),
     "attention_dropout": (0, None),
     "partial_rotary_factor": (1, None),
+    "is_causal": (True, None),
 }
+_ROPE_TYPES = ("default", "linear", "dynamic", "llama3")
 
 # Fields that say nothing about the function: names, types in memory, decoding, token ids, history of the file.
 _HARMLESS = """
@@ -139,12 +141,17 @@ def read_shape(folder: UPath) -> Shape:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the sizes together"
-        raise ValueError(
-            f"{file}: {where}: {first['msg'].removeprefix('Value error, ')} ({first['input']!r})"
-        ) from error
+        value = f" ({first['input']!r})" if isinstance(first["input"], str | int | float | bool | list) else ""
+        if error.title == "RopeScaling":
+            where = f"rope_scaling.{where}" if first["loc"] else "rope_scaling"
+        raise ValueError(f"{file}: {where}: {first['msg'].removeprefix('Value error, ')}{value}") from error
 
 
 def _refuse_others(file: UPath, found: dict[str, Any]) -> None:
+    for name in ("architectures", "layer_types"):
+        value = found.get(name)
+        if value is not None and not (isinstance(value, list) and all(isinstance(one, str) for one in value)):
+            raise ValueError(f"{file}: {name} = {value!r}: a list of names is expected")
     architectures = found.get("architectures") or ["LlamaForCausalLM"]
     kind = found.get("model_type")
     if kind != "llama" or [str(name).lower() for name in architectures] != ["llamaforcausallm"]:
@@ -161,7 +168,7 @@ def _refuse_others(file: UPath, found: dict[str, Any]) -> None:
             raise ValueError(f"{file}: {name} = {value!r} is not supported, only {_FIXED[name][0]!r}")
         if name == "layer_types" and value and set(value) == {"full_attention"}:
             continue
-        if name not in _KNOWN and value not in (None, False, "", [], {}):
+        if name not in _KNOWN and value is not None and value not in ("", [], {}):
             raise ValueError(
                 f"{file}: the field {name} = {value!r} is not understood; it may change what the model computes. "
                 "If it does not, remove it from the file"
@@ -176,17 +183,25 @@ def _rope(file: UPath, found: dict[str, Any], longest: int) -> tuple[float, dict
     for name, form in forms.items():
         if not isinstance(form, dict):
             raise ValueError(f"{file}: {name} = {form!r}: a JSON object is expected")
+        kinds = {repr(form[key]) for key in ("rope_type", "type") if form.get(key) is not None}
+        kind = next((form[key] for key in ("rope_type", "type") if form.get(key) is not None), "default")
+        if kind not in _ROPE_TYPES:
+            raise ValueError(
+                f"{file}: {name}: rope_type {kind!r} cannot be computed; LLaMA's are {', '.join(_ROPE_TYPES)}"
+            )
         for key, value in form.items():
             if key == "partial_rotary_factor" and value in _FIXED[key]:
                 continue
             if key not in _IN_ROPE and value is not None:
                 raise ValueError(f"{file}: {name}.{key} = {value!r} is not understood; rotary positions depend on it")
-        kinds = {form[key] for key in ("rope_type", "type") if form.get(key) is not None}
         if len(kinds) != 1 and form.keys() - {"rope_theta", "partial_rotary_factor"}:
-            raise ValueError(f"{file}: {name}: rope_type and type say {sorted(map(str, kinds))}; exactly one is needed")
+            raise ValueError(f"{file}: {name}: rope_type and type say {sorted(kinds)}; exactly one is needed")
         thetas[f"{name}.rope_theta"] = form.get("rope_theta")
-        scalings.append(_scaling(form, next(iter(kinds), "default"), longest))
+        scalings.append(_scaling(form, kind, longest))
     given = {where: value for where, value in thetas.items() if value is not None}
+    for where, value in given.items():
+        if type(value) not in (int, float):
+            raise ValueError(f"{file}: {where} = {value!r}: a number is expected")
     if len(set(given.values())) > 1 or any(scaling != scalings[0] for scaling in scalings):
         raise ValueError(f"{file}: {', '.join([*given, *forms])} contradict each other; remove the wrong one")
     return next(iter(given.values()), 10000.0), scalings[0] if scalings else None
@@ -289,6 +304,8 @@ def read_json(file: UPath) -> dict[str, Any]:
         found = json.loads(files.read_text(file))
     except json.JSONDecodeError as error:
         raise ValueError(f"{file}, line {error.lineno}: no valid JSON ({error.msg}); download it again") from error
+    except RecursionError as error:
+        raise ValueError(f"{file}: JSON nested too deeply to be such a file; download it again") from error
     if not isinstance(found, dict):
         raise ValueError(f"{file}: a JSON object is expected, found {type(found).__name__}")
     return found

@@ -41,6 +41,12 @@ def find(folder: UPath) -> dict[str, Tensor]:
         others = sorted(
             file.name for file in folder.iterdir() if file.suffix in (".bin", ".pth", ".pt", ".safetensors")
         )
+        sound = [name for name in others if name.endswith(".safetensors")]
+        if sound:
+            raise FileNotFoundError(
+                f"{folder}: no {SINGLE} and no {INDEX} (or a link to nothing), but {', '.join(sound[:3])}: "
+                f"one file is to be called {SINGLE}, several need the index; download the whole folder again"
+            )
         raise FileNotFoundError(
             f"{folder}: no {SINGLE} and no {INDEX}"
             + (f", but {', '.join(others[:3])}. " if others else ". ")
@@ -51,7 +57,7 @@ def find(folder: UPath) -> dict[str, Tensor]:
         placed: dict[str, str] = json.loads((folder / INDEX).read_text(encoding="utf-8"))["weight_map"]
         names = sorted(set(placed.values()))
         outside = [name for name in names if "/" in name or "\\" in name]
-    except (UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+    except (UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"{folder / INDEX}: damaged or without 'weight_map' ({error!r}); download it again") from error
     if outside:
         raise ValueError(f"{folder / INDEX}: names a file outside the folder, {outside[0]!r}")

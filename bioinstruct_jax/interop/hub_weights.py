@@ -17,7 +17,7 @@ from jax import P
 from upath import UPath
 
 from bioinstruct_jax.interop.hub_folder import INDEX, SINGLE, check, check_tied, find, hub_tensors
-from bioinstruct_jax.interop.tensor_file import Tensor, read_rows, write
+from bioinstruct_jax.interop.tensor_file import BLOCK, Tensor, read_rows, write
 from bioinstruct_jax.model.weights import Weight
 
 # -------------------------------------------------------------------- reading
@@ -28,7 +28,7 @@ def load(
 ) -> dict[str, jax.Array]:
     """The weights named in `abstract`, each in its dtype and sharding, as every process needs its own slices.
 
-    Beyond the arrays themselves the host holds one layer of one weight (the embedding and the head are read first).
+    Beyond the arrays themselves the host holds one layer of one weight; embedding and head are read by blocks of rows.
 
     Args:
         folder: with ``model.safetensors``, or ``model.safetensors.index.json`` and its shards.
@@ -58,7 +58,8 @@ def _load_weight(
     if not isinstance(sharding, jax.NamedSharding) or not isinstance(sharding.mesh, jax.sharding.Mesh):
         raise TypeError(f"{weight.hub}: a NamedSharding on real devices says where it shall lie, not {sharding!r}")
     if not weight.stacked:
-        return _place(streams, found[weight.hub], weight, like.dtype, sharding)
+        in_blocks = len(weight.shape) == 2 and found[weight.hub].row_bytes * weight.hub_shape[0] > 2 * BLOCK
+        return (_in_blocks if in_blocks else _place)(streams, found[weight.hub], weight, like.dtype, sharding)
     one = replace(weight, dims=weight.dims[1:], shape=weight.shape[1:])
     one_sharding = jax.NamedSharding(sharding.mesh, P(*sharding.spec[1:]))
     with jax.set_mesh(sharding.mesh):
@@ -72,6 +73,43 @@ def _load_weight(
 @partial(jax.jit, donate_argnums=0)
 def _with_layer(stacked: jax.Array, layer: jax.Array, index: int) -> jax.Array:
     return jax.lax.dynamic_update_slice_in_dim(stacked, layer[None], index, axis=0)
+
+
+def _in_blocks(
+    streams: dict[UPath, BinaryIO], tensor: Tensor, weight: Weight, dtype: np.dtype, sharding: jax.NamedSharding
+) -> jax.Array:
+    """As `_place`, for an embedding or a head: filled block by block where it shall lie."""
+    rows_at = 0 if weight.kind == "embedding" else weight.inputs
+    shards: dict[jax.Device, jax.Array] = {}
+    places: dict[jax.Device, tuple[jax.sharding.Mesh, jax.NamedSharding]] = {}
+    pieces: dict[jax.Device, tuple[Weight, slice, slice]] = {}
+    for device, index in sharding.addressable_devices_indices_map(weight.shape).items():
+        pieces[device] = _piece(weight, index or (slice(None),) * len(weight.shape))
+        mesh = jax.make_mesh((1,), ("one",), devices=[device])
+        places[device] = mesh, (here := jax.NamedSharding(mesh, P()))
+        with jax.set_mesh(mesh):
+            shards[device] = jnp.zeros(pieces[device][0].shape, dtype, device=here)
+    step = max(1, BLOCK // tensor.row_bytes)
+    for first in range(0, tensor.shape[0], step):
+        last = min(first + step, tensor.shape[0])
+        reaching = [device for device, (_, rows, _) in pieces.items() if rows.start < last and rows.stop > first]
+        block = read_rows(streams[tensor.file], tensor, slice(first, last), dtype) if reaching else np.empty(0)
+        for device in reaching:
+            piece, rows, columns = pieces[device]
+            low, high = max(first, rows.start), min(last, rows.stop)
+            size = tuple(high - low if i == rows_at else n for i, n in enumerate(piece.shape))
+            part = replace(piece, shape=size).from_hub(block[low - first : high - first, columns])
+            mesh, here = places[device]
+            with jax.set_mesh(mesh):
+                filled = _with_part(shards[device], jax.device_put(part, here), low - rows.start, rows_at)
+                shards[device] = jax.block_until_ready(filled)
+    arrays = [jax.device_put(shard, device) for device, shard in shards.items()]
+    return jax.make_array_from_single_device_arrays(weight.shape, sharding, arrays)
+
+
+@partial(jax.jit, donate_argnums=0, static_argnames="axis")
+def _with_part(array: jax.Array, part: jax.Array, at: int, axis: int) -> jax.Array:
+    return jax.lax.dynamic_update_slice_in_dim(array, part, at, axis)
 
 
 def _place(

@@ -21,7 +21,7 @@ _DTYPES = {
     "BF16": np.dtype(ml_dtypes.bfloat16),
 }
 _LONGEST_HEADER = 100_000_000  # bytes; the limit of the safetensors library
-_BLOCK = 1 << 25  # bytes read and checked at a time
+BLOCK = 1 << 25  # bytes read and checked at a time
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,14 @@ def read_header(file: UPath) -> dict[str, Tensor]:
         tensors = {name: _tensor(file, name, entry, 8 + length) for name, entry in entries.items()}
     except (UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"{file}: the safetensors header is damaged ({error!r}); download the file again") from error
-    end = max((tensor.stop for tensor in tensors.values()), default=8 + length)
+    end = 8 + length
+    for tensor in sorted(tensors.values(), key=lambda tensor: (tensor.start, tensor.stop)):
+        if tensor.start != end:
+            raise ValueError(
+                f"{file}: tensor {tensor.name} begins at byte {tensor.start}, but the one before it ends at {end}: the "
+                "header is damaged; download the file again"
+            )
+        end = tensor.stop
     if size != end:
         what = "cut off" if size < end else "longer than its header says"
         cut = next((name for name, tensor in tensors.items() if tensor.stop > size), None)
@@ -109,7 +116,7 @@ def read_rows(stream: BinaryIO, tensor: Tensor, rows: slice, dtype: np.dtype) ->
     """
     start, stop, _ = rows.indices(tensor.shape[0])
     out = np.empty((stop - start, *tensor.shape[1:]), dtype)
-    step = max(1, _BLOCK // max(1, tensor.row_bytes))
+    step = max(1, BLOCK // max(1, tensor.row_bytes))
     stream.seek(tensor.start + start * tensor.row_bytes)
     for first in range(start, stop, step):
         count = min(step, stop - first)
@@ -117,12 +124,17 @@ def read_rows(stream: BinaryIO, tensor: Tensor, rows: slice, dtype: np.dtype) ->
         if len(data) < count * tensor.row_bytes:
             raise ValueError(f"{tensor.file}: ends inside tensor {tensor.name}; download or copy the file again")
         block = np.frombuffer(data, tensor.dtype).reshape(count, *tensor.shape[1:])
-        if not np.isfinite(block).all():
+        with np.errstate(over="ignore"):
+            out[first - start : first - start + count] = block
+        if not np.isfinite(out[first - start : first - start + count]).all():
+            if np.isfinite(block).all():
+                raise ValueError(
+                    f"{tensor.file}: tensor {tensor.name} holds {np.abs(block).max():.4g}, more than {dtype} can hold"
+                )
             row = first + int(np.argmin(np.isfinite(block.reshape(count, -1)).all(axis=1)))
             raise ValueError(
                 f"{tensor.file}: tensor {tensor.name} holds NaN or infinity in row {row}; its numbers are lost"
             )
-        out[first - start : first - start + count] = block
     return out
 
 

@@ -33,6 +33,13 @@ def test_what_is_shown_is_the_text_before_the_first_stop_however_it_arrives(data
     assert stream.stopped == bool(places)
 
 
+def test_of_two_stop_texts_in_one_push_the_earlier_one_counts(tiny):
+    # Mutation: the later one.
+    stream = TextStream(tiny, ("four", "two"))
+    stream.push(_ids("one two three four", tiny))
+    assert stream.text == "one "
+
+
 def test_tokens_after_a_stop_text_do_not_count(tiny):
     ids = _ids("one two three four", tiny)
     stream = TextStream(tiny, (" three",))

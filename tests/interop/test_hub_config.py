@@ -142,10 +142,24 @@ def test_no_scaling(form, tmp_path):
         ({"hidden_size": "32"}, "hidden_size"),
         ({"num_key_value_heads": 3}, "num_key_value_heads"),
         ({"rms_norm_eps": 0}, "rms_norm_eps"),
+        ({"is_causal": False}, "is_causal"),
+        ({"use_qk_norm_of_mine": False}, "use_qk_norm_of_mine"),
+        ({"rope_theta": [1]}, "rope_theta"),
+        ({"rope_theta": True}, "rope_theta"),
+        ({"rope_scaling": {"type": ["linear"], "factor": 2.0}}, "rope_type"),
+        ({"rope_scaling": {"rope_type": {"a": 1}, "factor": 2.0}}, "rope_type"),
+        ({"rope_scaling": {"rope_type": "longrope", "short_factor": [1.0]}}, "longrope"),
+        (
+            {"rope_scaling": LLAMA3 | {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 5.0}},
+            "low_freq_factor 5.0",
+        ),
+        ({"rope_scaling": LLAMA3 | {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 0}}, "low_freq_factor"),
+        ({"architectures": 5}, "architectures"),
+        ({"layer_types": [["a"]]}, "layer_types"),
     ],
 )
 def test_what_is_not_understood_is_refused_by_name(fields, named, tmp_path):
-    # Mutation: known fields only, all others ignored.
+    # Mutations: known fields only, all others ignored; an unknown false taken for harmless.
     with pytest.raises(ValueError, match=named) as raised:
         _read(tmp_path, **fields)
     assert str(tmp_path / "config.json") in str(raised.value)
@@ -167,7 +181,7 @@ def test_harmless_fields_do_no_harm(tmp_path):
     )
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "\xff\xfe", "null", '"llama"'])
+@pytest.mark.parametrize("text", ["[" * 100_000, "", "{", "[]", "\xff\xfe", "null", '"llama"'])
 def test_damaged_config(text, tmp_path):
     (tmp_path / "config.json").write_bytes(text.encode("latin-1"))
     with pytest.raises(ValueError, match=r"config\.json"):

@@ -140,6 +140,18 @@ def test_a_damaged_index(text, tmp_path):
         load(tmp_path)
 
 
+def test_a_tensor_in_two_shards_is_refused(tmp_path):
+    # Mutation: the later one taken.
+    _saved(tmp_path, shard="20KB")
+    index = json.loads((tmp_path / INDEX).read_text())
+    first, second = sorted(set(index["weight_map"].values()))[:2]
+    there = next(name for name, file in index["weight_map"].items() if file == first)
+    tensors = load_file(tmp_path / second) | {there: load_file(tmp_path / first)[there]}
+    save_file(tensors, tmp_path / second)
+    with pytest.raises(ValueError, match=f"{second}: tensor {there} stands in {first} as well"):
+        load(tmp_path)
+
+
 def test_an_index_leads_nowhere_else(tmp_path):
     _saved(tmp_path, shard="20KB")
     index = json.loads((tmp_path / INDEX).read_text())
@@ -224,8 +236,12 @@ def test_a_bucket(tmp_path):
     assert _gap(jax_logits(shape, back, tokens()), torch_logits(model, tokens())) < 1e-4
 
 
-def test_shards_of_eight_devices_hold_what_one_device_holds(tmp_path):
-    # Mutation: the row where a slice begins taken in heads instead of numbers (no H in the unit).
+@pytest.mark.parametrize("block", [None, 900])
+def test_shards_of_eight_devices_hold_what_one_device_holds(block, tmp_path, monkeypatch):
+    # Mutation: the row where a slice begins taken in heads instead of numbers (no H in the unit). In blocks: a block
+    # written where it stands in the file, not in the shard; columns of a shard not cut; the last, shorter block lost.
+    if block:
+        monkeypatch.setattr(hub_weights, "BLOCK", block)
     _saved(tmp_path, "biases", "20KB")
     shape = hub_config.read_shape(UPath(tmp_path))
     table, digests, files, values = base_weights(shape), set(), set(), []

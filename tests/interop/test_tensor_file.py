@@ -5,6 +5,7 @@ from pathlib import Path
 import ml_dtypes
 import numpy as np
 import pytest
+import safetensors
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
@@ -62,7 +63,7 @@ def test_rows_are_the_rows_whatever_the_block(rows, start, stop, block):
     # Mutation: seeking to the tensor's first row instead of the slice's.
     array = np.arange(rows * 3, dtype=np.float32).reshape(rows, 3)
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tensor_file, "_BLOCK", block)
+        patch.setattr(tensor_file, "BLOCK", block)
         file = Path(folder, "x")
         _write(file, {"before": array, "x": array})
         with file.open("rb") as stream:
@@ -117,12 +118,37 @@ def test_a_hostile_header_is_a_value_error(entry, tmp_path):
         tensor_file.read_header(UPath(file))
 
 
+@pytest.mark.parametrize("second", [[0, 8], [4, 12], [9, 17]])
+def test_tensors_that_overlap_or_leave_a_gap_are_refused(second, tmp_path):
+    # As the safetensors library does. Mutation: only the last byte compared with the size of the file.
+    entries = {"x": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}}
+    entries["y"] = {"dtype": "F32", "shape": [2], "data_offsets": second}
+    text = json.dumps(entries).encode()
+    file = tmp_path / "x.safetensors"
+    file.write_bytes(len(text).to_bytes(8, "little") + text + bytes(max(8, second[1])))
+    with pytest.raises(ValueError, match=r"x\.safetensors: tensor (x|y) begins at byte"):
+        tensor_file.read_header(UPath(file))
+    with pytest.raises(safetensors.SafetensorError):
+        load_file(file)
+
+
+def test_a_number_too_large_for_the_target_is_refused(tmp_path):
+    # Mutation: infinity looked for before the cast alone.
+    _write(tmp_path / "x", {"weight": np.array([1.0, 1e300])})
+    tensor = tensor_file.read_header(UPath(tmp_path / "x"))["weight"]
+    with (
+        (tmp_path / "x").open("rb") as stream,
+        pytest.raises(ValueError, match=r"x: tensor weight holds 1e\+300, more than float32 can hold"),
+    ):
+        tensor_file.read_rows(stream, tensor, slice(None), np.dtype(np.float32))
+
+
 def test_not_a_number_is_refused_with_file_tensor_and_row(tmp_path, monkeypatch):
     # Mutation: checking only the first block of a tensor.
     array = np.ones((300, 4), np.float32)
     array[257, 2] = np.inf
     _write(tmp_path / "x", {"weight": array.astype(ml_dtypes.bfloat16)})
-    monkeypatch.setattr(tensor_file, "_BLOCK", 64)
+    monkeypatch.setattr(tensor_file, "BLOCK", 64)
     with pytest.raises(ValueError, match=r"x: tensor weight .* row 257"):
         _read(tmp_path / "x")
 
