@@ -11,7 +11,7 @@ import io
 import os
 import sys
 import threading
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
 from pydantic import Field, model_validator
 
@@ -272,5 +272,12 @@ def say_end(result: Completion | None, job: Chat, written: str, remembered: bool
         say("[an empty answer]")
 
 
+def leave(code: int) -> NoReturn:
+    """End the process at once: after Ctrl-C, XLA may be amid work over which a tidy end would crash."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

@@ -2,6 +2,7 @@
 
 import difflib
 import sys
+from typing import NoReturn
 
 
 def train(words: list[str]) -> int:
@@ -26,6 +27,17 @@ def chat(words: list[str]) -> int:
 
 
 VERBS = {"train": train, "export": export, "chat": chat}
+
+
+def run() -> NoReturn:
+    """The command `bioinstruct`."""
+    code = main()
+    if sys.argv[1:2] == ["chat"]:
+        from bioinstruct_jax.chat import leave
+
+        leave(code)
+    sys.exit(code)
+
 
 USAGE = """\
 usage: bioinstruct <verb> [CONFIG.yaml] [--key=value ...]

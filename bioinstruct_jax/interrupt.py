@@ -56,6 +56,12 @@ class Interrupt:
         if self.many:
             os.kill(os.getpid(), signal.SIGTERM)  # JAX tells the others
 
+    def arm(self) -> None:
+        """From now on a signal is noted; raises for one that came before and whose exception somebody swallowed."""
+        if self.received is not None:
+            raise Terminated if self.received == signal.SIGTERM else KeyboardInterrupt
+        self.armed = True
+
     def due(self, step: int) -> bool:
         """Whether the run shall stop after this step; with several processes the same answer in each."""
         if self.many:

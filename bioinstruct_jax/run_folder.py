@@ -166,8 +166,14 @@ def open_run(job: Train, *, writes: bool = True, accept_changes: bool = False) -
                 "Choose another --name, or undo the change to go on with this run, or pass --accept_changes"
             )
     elif writes:
-        folder.mkdir(parents=True, exist_ok=True)
-        saved.write_text(settings.dump(job), encoding="utf-8")
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            saved.write_text(settings.dump(job), encoding="utf-8")
+        except OSError as error:
+            raise OSError(
+                f"runs_dir {job.runs_dir!r}: the run folder {folder} cannot be made ({error}); "
+                "give a folder that can be written, with --runs_dir"
+            ) from error
     elif not folder.exists():
         raise ValueError(
             f"{folder}: process 0 made this run folder, and it is not here: runs_dir must be the same place for all "

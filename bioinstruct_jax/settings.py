@@ -57,7 +57,9 @@ class _Tree:
                 return f"{self.options[loc[:end]]}: {name}: "
             if loc[:end] in self.lines:
                 return f"{self.source}:{self.lines[loc[:end]]}: {name}: "
-        where = f"{self.source} with the command line" if self.options else self.source
+        where = self.source
+        if self.options and "command line" not in where:
+            where += " with the command line"
         return f"{where}: {name}: " if name else f"{where}: "
 
 
@@ -131,7 +133,10 @@ def find(text: str) -> UPath:
         if file.is_file():
             return file
         if (file / "config.yaml").is_file():
-            raise SettingsError(f"{text} is a run folder; its settings are {file / 'config.yaml'}")
+            raise SettingsError(
+                f"{text} is a run folder; train goes on with {file / 'config.yaml'}, chat and export take it as "
+                f"--adapter={text}"
+            )
     except SettingsError:
         raise
     except Exception as error:  # a bucket's client may raise anything

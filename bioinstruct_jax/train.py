@@ -88,7 +88,7 @@ def main(argv: list[str] | None = None) -> int:
         code, text = _ended(error, many)
     except KeyboardInterrupt as error:
         code = PREEMPTED if isinstance(error, Terminated) else INTERRUPTED
-        text = "interrupted; the same command goes on from the newest checkpoint"
+        text = "interrupted; the same command goes on from the newest checkpoint, or from the start if there is none"
     print(text, file=sys.stderr)
     if many:
         from bioinstruct_jax.training import processes
@@ -168,6 +168,7 @@ def run(job: Train, interrupt: Interrupt, *, accept_changes: bool = False) -> No
     with Progress(silent=not writes) as progress, contextlib.ExitStack() as stack:
         # ---------------------------------------------------------------- rows of tokens
         progress.phase("loading")
+        base.check_there(job)
         data = dataset.load(job, progress.within)
         processes.check_same("data", repr(data.report["train"]) + repr(data.report["held_out"]))
         for line in run_report.data_lines(data.report):
@@ -251,7 +252,7 @@ def run(job: Train, interrupt: Interrupt, *, accept_changes: bool = False) -> No
         with checkpoints, jax.transfer_guard("disallow"):
             if held_out and first == 0:
                 recorder.held_out(0, *held_out.loss(now.trained, frozen))
-            interrupt.armed = True
+            interrupt.arm()
             recorder.start_clock()
             late = None
             for step in range(first + 1, steps + 1):

@@ -94,6 +94,8 @@ def load(
 
 def _some(built: Built, purpose: str) -> Built:
     if len(built.rows.tokens) == 0:
+        if purpose == "hold out" and not built.report["records"]:
+            raise ValueError("too few records to hold any of them out: set data.held_out to 0, or give more rows")
         reasons = "; ".join(f"{named['count']} x {reason}" for reason, named in built.report["dropped"].items())
         raise ValueError(
             f"nothing left to {purpose}: of {built.report['records']} records none fits "

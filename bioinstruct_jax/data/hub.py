@@ -76,6 +76,10 @@ def _rows(table: Iterable[dict[str, object]]) -> Iterator[Row]:
         raise SourceError(
             f"invalid UTF-8 after row {line}; give the Parquet file itself as path, then only that row is lost"
         ) from error
+    except Exception as error:  # as above
+        raise SourceError(
+            f"row {line + 1} cannot be read ({_said(error)}); give the file itself as path, then only that row is lost"
+        ) from error
 
 
 def _said(error: BaseException) -> str:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from bioinstruct_jax.config import Source
 from bioinstruct_jax.data.formats import format_of
-from bioinstruct_jax.data.readers import digest, read
+from bioinstruct_jax.data.readers import read, unchanged
 from bioinstruct_jax.data.records import BadRow, Record, SourceError
 
 
@@ -32,23 +32,26 @@ def mix(sources: Iterable[Source], *, seed: int, on_bad_row: Literal["report", "
 
     A row of a source with weight w appears floor(w) times, and once more with probability w - floor(w); the draw
     depends on the seed and on the row alone. Raises FileNotFoundError, or ValueError: a source that cannot be
-    read, a category that no row has, nothing left; with ``on_bad_row="raise"`` the first bad row, with file and line.
+    read, or changes while it is read, a category that no row has, nothing left; with ``on_bad_row="raise"`` the first
+    bad row, with file and line.
     """
     records: list[Record] = []
     bad_rows: list[BadRow] = []
     told: list[dict[str, Any]] = []
-    taken: set[str] = set()
+    taken: dict[str, int] = {}
     for source in sources:
         rows: list[Record] = []
         bad = 0
-        for row in read(source):
-            if isinstance(row, Record):
-                rows.append(row)
-                continue
-            if on_bad_row == "raise":
-                raise ValueError(f"{row.source}, line {row.line}: {row.reason}\n  {row.text}")
-            bad_rows.append(row)
-            bad += 1
+        with unchanged(source) as sha256:
+            for row in read(source):
+                if isinstance(row, Record):
+                    rows.append(row)
+                    continue
+                if on_bad_row == "raise":
+                    raise ValueError(f"{row.source}, line {row.line}: {row.reason}\n  {row.text}")
+                bad_rows.append(row)
+                bad += 1
+            form = format_of(source)
         kept = _of_categories(rows, source)
         before = len(records)
         for row in kept:
@@ -58,13 +61,13 @@ def mix(sources: Iterable[Source], *, seed: int, on_bad_row: Literal["report", "
         told.append(
             {
                 "path": source.path,
-                "format": format_of(source),
+                "format": form,
                 "read": len(rows) + bad,
                 "bad": bad,
                 "filtered": len(rows) - len(kept),
                 "kept": len(kept),
                 "copies": len(records) - before,
-                "sha256": digest(source) or _digest(rows),
+                "sha256": sha256 or _digest(rows),
             }
         )
     if not records:
@@ -88,16 +91,18 @@ def _of_categories(rows: list[Record], source: Source) -> list[Record]:
     found = Counter(row.category.casefold() for row in rows)
     missing = [category for key, category in wanted.items() if key not in found]
     if missing:
-        names = ", ".join(f"{name or '(none)'} ({count})" for name, count in found.most_common(30))
+        names = ", ".join(f"{name[:40] or '(none)'} ({count})" for name, count in found.most_common(30))
         raise SourceError(f"{source.path}: categories: no row has {', '.join(missing)}; the file has {names}")
     return [row for row in rows if not wanted or row.category.casefold() in wanted]
 
 
-def _free(name: str, taken: set[str]) -> str:
-    free, number = name, 2
+def _free(name: str, taken: dict[str, int]) -> str:
+    """`name`, or with a number that no row has; `taken` remembers the next number to try of each."""
+    free, number = name, taken.get(name, 2)
     while free in taken:
         free, number = f"{name}#{number}", number + 1
-    taken.add(free)
+    taken[name] = number
+    taken.setdefault(free, 2)
     return free
 
 

@@ -3,6 +3,7 @@
 import hashlib
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import PurePosixPath
 
 from upath import UPath
@@ -16,6 +17,8 @@ from bioinstruct_jax.data.seeds import seed_files, seed_records
 from bioinstruct_jax.data.tables import csv_rows, parquet_rows
 from bioinstruct_jax.resources import resource
 
+ADVICE = "Rows of two versions must not be mixed: wait until nothing writes there, or give a copy, then start again"
+
 
 def read(source: Source) -> Iterator[Record | BadRow]:
     """Streams a source: every row is either a record or a bad row with its line number (from 1) and the reason.
@@ -24,8 +27,15 @@ def read(source: Source) -> Iterator[Record | BadRow]:
     Raises FileNotFoundError, or SourceError (a ValueError) if the source cannot be read as a whole, has no rows, has
     only bad rows, or if ``columns`` names a field that no row has.
     """
-    try:
+    with _named(source):
         yield from _read(source)
+
+
+@contextmanager
+def _named(source: Source) -> Iterator[None]:
+    """Lets errors say which source cannot be read."""
+    try:
+        yield
     except SourceError as error:
         raise SourceError(f"{source.path}: {error}") from error
     except FileNotFoundError:
@@ -62,7 +72,8 @@ def _read(source: Source) -> Iterator[Record | BadRow]:
         raise SourceError(f"every row is bad, read as {form}; the first: {reasons}. Check format and columns")
     if unseen:
         names = ", ".join(map(repr, sorted(unseen)))
-        raise SourceError(f"columns: no row has a field {names}; the first row has {', '.join(map(repr, keys))}")
+        first = ", ".join(repr(key)[:40] for key in list(keys)[:12])
+        raise SourceError(f"columns: no row has a field {names}; the first row has {first or 'none'}")
 
 
 def _rows(source: Source, form: str) -> Iterator[Row]:
@@ -114,14 +125,59 @@ def digest(source: Source) -> str:
 
     Empty for a data set of the hub, which is known by its name and rows only. Raises what `read` raises.
     """
-    form = formats.format_of(source)
-    if form == "seeds":
-        places = seed_files(_seeds(source))
-    elif formats.kind(source) == "file":
-        return files.sha256(formats.path(source))
-    elif formats.kind(source) == "folder":
-        places = hub.data_files(formats.path(source))
-    else:
-        return ""
-    lines = "".join(f"{place.name} {files.sha256(place)}\n" for place in places)
+    return _together(source, _digests(source))
+
+
+@contextmanager
+def unchanged(source: Source) -> Iterator[str]:
+    """Around the reading of a source: gives its `digest`, and refuses what was read if a file is another one after it.
+
+    Raises SourceError that names the file, whatever error the reading itself ended with; else what `read` raises.
+    """
+    before = _digests(source)
+    try:
+        yield _together(source, before)
+    except (ValueError, OSError, EOFError, zlib.error) as error:
+        if told := _change(source, before):
+            raise SourceError(told) from error
+        raise
+    if told := _change(source, before):
+        raise SourceError(told)
+
+
+def _change(source: Source, before: dict[UPath, str]) -> str:
+    """What became of the files of a source meanwhile; empty if they are what they were."""
+    try:
+        after = _digests(source)
+    except (SourceError, OSError) as error:
+        return f"{source.path}: could be read before, and now no longer ({error}). {ADVICE}"
+    for place in [*before, *(place for place in after if place not in before)]:
+        if before.get(place) != after.get(place):
+            kinds = [f"sha256 {found[place][:12]}" if place in found else "no such file" for found in (before, after)]
+            return f"{place}: the file changed while it was read ({kinds[0]} before, {kinds[1]} after). {ADVICE}"
+    return ""
+
+
+def _digests(source: Source) -> dict[UPath, str]:
+    """Hex SHA-256 of each file of a source, in the order it is read; none for a data set of the hub."""
+    with _named(source):
+        form = formats.format_of(source)
+        if form == "seeds":
+            places = seed_files(_seeds(source))
+        else:
+            place = formats.path(source)
+            match formats.kind(source):
+                case "file":
+                    places = [place]
+                case "folder":
+                    places = hub.data_files(place)
+                case _:
+                    places = []
+        return {place: files.sha256(place) for place in places}
+
+
+def _together(source: Source, digests: dict[UPath, str]) -> str:
+    if not digests or list(digests) == [formats.path(source)]:
+        return "".join(digests.values())
+    lines = "".join(f"{place.name} {sha256}\n" for place, sha256 in digests.items())
     return hashlib.sha256(lines.encode("utf-8", "surrogateescape")).hexdigest()

@@ -9,12 +9,23 @@ from bioinstruct_jax.config import Lora, Train
 from bioinstruct_jax.interop import vllm_check
 from bioinstruct_jax.run_folder import Losses
 
-_TEMPLATE = "The prompts must have the template of `prompt_template.json`; with another one, scores fall far."
+_TEMPLATE = """\
+The prompts must have the template of `prompt_template.json`; with another one, scores fall far. BOS, which begins a \
+text, stands in it, so the tokenizer is not to add one."""
+_ASK = """\
+template = json.load(open("THIS_FOLDER/prompt_template.json"))["without_input"]
+prompt = template.split("{output}")[0].replace("{instruction}", "Which drug class is metoprolol?")
+tokenizer = AutoTokenizer.from_pretrained("THIS_FOLDER")
+tokens = tokenizer(prompt, add_special_tokens=False, return_tensors="pt")
+print(tokenizer.decode(model.generate(**tokens, max_new_tokens=64)[0]))"""
 _LOAD = f"""\
 ```python
-from transformers import AutoModelForCausalLM
+import json
+
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 model = AutoModelForCausalLM.from_pretrained("THIS_FOLDER")
+{_ASK}
 ```
 
 {_TEMPLATE}"""
@@ -189,9 +200,9 @@ def _usage(job: Train) -> str:
         return _LOAD
     base = job.model.weights if hub_id(job.model.weights) else "BASE_FOLDER"
     code = (
-        "from peft import PeftModel\nfrom transformers import AutoModelForCausalLM\n\n"
+        "import json\n\nfrom peft import PeftModel\nfrom transformers import AutoModelForCausalLM, AutoTokenizer\n\n"
         f'base = AutoModelForCausalLM.from_pretrained("{base}")\n'
-        'model = PeftModel.from_pretrained(base, "THIS_FOLDER")'
+        'model = PeftModel.from_pretrained(base, "THIS_FOLDER")\n' + _ASK
     )
     return f"```python\n{code}\n```\n\n{_TEMPLATE}{_vllm(job.lora.rank)}"
 
