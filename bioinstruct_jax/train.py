@@ -217,6 +217,7 @@ def run(job: Train, interrupt: Interrupt, *, accept_changes: bool = False) -> No
             progress.note(f"going on from step {first:,}")
         processes.meet("metrics read")
         folder.write_json("data.json", data.report)
+        folder.write_lines("rows.jsonl", [{"row": i, "records": ids} for i, ids in enumerate(data.members)])
         folder.write_lines("bad_rows.jsonl", [dataclasses.asdict(row) for row in data.bad_rows])
         if first == 0 and job.trainable == "lora" and origin.folder is None:
             results.save_base(folder.path / "base", frozen, origin, data.tokenizer, job.model.dtype)

@@ -1,17 +1,20 @@
 """A shrunken job and everything a step needs, for the tests of the JAX side."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+import optax
 from flax import nnx
 
 from bioinstruct_jax.config import Data, Lora, Mesh, Model, Optimizer, Shape, Source, Tokenizer, Train, Training
 from bioinstruct_jax.model.loss import Batch
 from bioinstruct_jax.training import sharding, state
 from bioinstruct_jax.training.optimizer import make_optimizer
-from bioinstruct_jax.training.step import train_step
+from bioinstruct_jax.training.step import StepMetrics, train_step
 
 SHAPE = Shape(
     vocab_size=96,
@@ -23,6 +26,14 @@ SHAPE = Shape(
     max_position_embeddings=64,
     initializer_range=0.2,  # large, so that attention is sharp and nothing hides behind near-uniform weights
 )
+
+# Eight key/value heads, so that eight devices can share it along any axis of the mesh.
+WIDE = replace(SHAPE, num_attention_heads=16, num_key_value_heads=8, head_dim=4)
+# For comparisons after many steps. Adam moves an element by the learning rate however small its gradient, so one whose
+# gradient is a sum that cancels down to rounding would go either way; `eps` at a hundredth of a usual element's
+# gradient makes such a step as small as the gradient is. In a warm-up the first steps, whose second moment rests on one
+# sample, are short ones.
+CALM = Optimizer(learning_rate=1e-2, warmup_steps=5, eps=1e-4)
 
 
 def job(shape: Shape = SHAPE, **changes: Any) -> Train:
@@ -113,3 +124,71 @@ def random_rows(count: int, length: int, *, seed: int = 0, vocabulary: int = 96)
 def on_mesh(arrays: dict[str, np.ndarray], mesh: jax.sharding.Mesh, micro_batches: int = 1) -> Batch:
     cut = {name: array.reshape(micro_batches, -1, array.shape[-1]) for name, array in arrays.items()}
     return sharding.put_batch(cut, mesh)
+
+
+def unequal(rows: int, length: int, *, seed: int = 0) -> dict[str, np.ndarray]:
+    """Rows whose target counts differ very much: one row is nearly all targets, the last has a single one."""
+    arrays = random_rows(rows, length, seed=seed)
+    arrays["weights"][0] = arrays["segments"][0] > 0
+    arrays["weights"][-1] = 0
+    arrays["weights"][-1, 1] = 1
+    return arrays
+
+
+def moved(ready_: Ready, sizes: tuple[int, int, int]) -> Ready:
+    """The same numbers on another mesh, cheaper than making them there."""
+    mesh = sharding.make_mesh(Mesh(data=sizes[0], fsdp=sizes[1], tensor=sizes[2]), jax.devices()[: int(np.prod(sizes))])
+    plan = state.plan(ready_.job, ready_.job.model.shape, mesh)
+    optimizer = make_optimizer(ready_.job.optimizer, ready_.job.training.steps)
+
+    def place(old: nnx.State, new: nnx.State) -> nnx.State:
+        like = state.by_path(new)
+        values = {path: jax.device_put(array, like[path].sharding) for path, array in state.by_path(old).items()}
+        return state.from_paths(old, values)
+
+    with jax.set_mesh(mesh):
+        trained = place(ready_.now.trained, plan.trained)
+        moments = jax.device_put(ready_.now.optimizer, state.state_shardings(trained, optimizer, mesh))
+        count = jax.device_put(ready_.now.step, jax.NamedSharding(mesh, jax.P()))
+        step = jax.jit(train_step(plan.graph, optimizer, ready_.job.seed))
+        frozen = place(ready_.frozen, plan.frozen)
+    return Ready(ready_.job, mesh, plan, state.State(count, trained, moments), frozen, step)
+
+
+def train(
+    ready_: Ready, windows: list[dict[str, np.ndarray]], micro_batches: int = 1
+) -> tuple[dict[str, np.ndarray], list[StepMetrics]]:
+    """Trained arrays and metrics after one step on each window of rows."""
+    with jax.set_mesh(ready_.mesh):
+        now, seen = ready_.now, []
+        for arrays in windows:
+            now, metrics = ready_.step(now, ready_.frozen, on_mesh(arrays, ready_.mesh, micro_batches))
+            seen.append(jax.device_get(metrics))
+    return {path: np.asarray(array) for path, array in state.by_path(now.trained).items()}, seen
+
+
+Gradients = dict[str, np.ndarray]
+
+
+def gradients(ready_: Ready) -> Callable[..., tuple[Gradients, StepMetrics]]:
+    """(rows, micro_batches=1, step=0) -> (gradient by path, metrics), as `train_step` hands it to the optimizer."""
+    keep = optax.trace(decay=0)  # its state is the gradient
+    program = jax.jit(train_step(ready_.plan.graph, keep, ready_.job.seed))
+
+    def gradient(arrays: dict[str, np.ndarray], micro_batches: int = 1, step: int = 0) -> tuple[Gradients, StepMetrics]:
+        with jax.set_mesh(ready_.mesh):
+            count = jax.device_put(jnp.int32(step), jax.NamedSharding(ready_.mesh, jax.P()))
+            now = state.State(count, ready_.now.trained, keep.init(ready_.now.trained))
+            after, metrics = program(now, ready_.frozen, on_mesh(arrays, ready_.mesh, micro_batches))
+            found = state.by_path(after.optimizer.trace)
+        return {path: np.asarray(array) for path, array in found.items()}, jax.device_get(metrics)
+
+    return gradient
+
+
+def assert_same(one: dict[str, np.ndarray], other: dict[str, np.ndarray], rtol: float = 1e-5) -> None:
+    """Each array of `one` is that of `other` within `rtol` of its largest element, and of its norm."""
+    assert one.keys() == other.keys()
+    for path, array in one.items():
+        np.testing.assert_allclose(array, other[path], rtol=rtol, atol=rtol * float(np.abs(array).max()), err_msg=path)
+        assert np.linalg.norm(array - other[path]) <= rtol * np.linalg.norm(array), path

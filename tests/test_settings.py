@@ -292,7 +292,7 @@ def test_files_that_cannot_be_read(file, tmp_path):
     assert "one settings file at most, given a.yaml, b.yaml" in problems(file, "a.yaml", "b.yaml")
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "config.yaml").write_text(FILE)
-    assert f"is a run folder; its settings are {tmp_path / 'run' / 'config.yaml'}" in problems(
+    assert f"is a run folder; train goes on with {tmp_path / 'run' / 'config.yaml'}" in problems(
         file, str(tmp_path / "run")
     )
     if os.geteuid():

@@ -25,7 +25,7 @@ def _files(folder: Path) -> dict[str, str]:
 
 def test_the_run_folder_holds_what_the_design_promises(finished):
     assert {file.name for file in finished.iterdir()} == {
-        "config.yaml", "metrics.jsonl", "timing.jsonl", "loss.png", "report.html", "data.json", "bad_rows.jsonl",
+        "config.yaml", "metrics.jsonl", "timing.jsonl", "loss.png", "report.html", "data.json", "rows.jsonl", "bad_rows.jsonl",
         "environment.json", "finished.json", "checkpoints", "adapter", "base",
     }  # fmt: skip
     assert {file.name for file in (finished / "adapter").iterdir()} == {

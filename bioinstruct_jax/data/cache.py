@@ -83,6 +83,9 @@ def save(folder: UPath, built: rows.Built) -> None:
                 "file": f"{part.name}/{name}.npy",
                 "sha256": hashlib.sha256(buffer.getvalue()).hexdigest(),
             }
+        members = json.dumps(built.members).encode()
+        (part / "members.json").write_bytes(members)
+        arrays["members"] = {"file": f"{part.name}/members.json", "sha256": hashlib.sha256(members).hexdigest()}
         manifest = {"shape": list(built.rows.tokens.shape), "arrays": arrays, "report": built.report}
         files.write_text(folder / MANIFEST, json.dumps(manifest, indent=1))
     except BaseException:
@@ -107,7 +110,11 @@ def load(folder: UPath, name: str) -> rows.Built | None:
         for key, array in arrays.items():
             if list(array.shape) != manifest["shape"] or array.dtype != rows.DTYPES[key]:
                 raise ValueError(f"{key} is {array.dtype} {array.shape}")
-        return rows.Built(rows.Rows(**arrays), manifest["report"])
+        entry = manifest["arrays"]["members"]
+        members = (folder / entry["file"]).read_bytes()
+        if hashlib.sha256(members).hexdigest() != entry["sha256"]:
+            raise ValueError(f"{entry['file']} is not what was written")
+        return rows.Built(rows.Rows(**arrays), manifest["report"], json.loads(members))
     except Exception as error:  # whatever damage does to JSON, to a header or to a bucket's client: build again
         log.warning("token rows in %s are damaged (%s: %s); building them again", folder, type(error).__name__, error)
         return None

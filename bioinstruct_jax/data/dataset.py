@@ -23,9 +23,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """What a job trains on. `held_out` is None where the configuration holds nothing out; `report` is data.json."""
+    """What a job trains on. `held_out` is None where the configuration holds nothing out; `report` is data.json.
+
+    `members` names the records in each row of `train`.
+    """
 
     train: Rows
+    members: list[list[str]]
     held_out: Rows | None
     tokenizer: PreTrainedTokenizerFast
     template: Template
@@ -89,7 +93,7 @@ def load(
         "train": train.report,
         "held_out": held.report if held else None,
     }
-    return Dataset(train.rows, held.rows if held else None, fast, form, report, mixture.bad_rows)
+    return Dataset(train.rows, train.members, held.rows if held else None, fast, form, report, mixture.bad_rows)
 
 
 def _some(built: Built, purpose: str) -> Built:

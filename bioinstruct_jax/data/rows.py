@@ -19,7 +19,7 @@ from bioinstruct_jax.data.tokens import Example, Refused, encode_all, shorten_in
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
-FORMAT = 1  # raise it when the same records would become other rows
+FORMAT = 2  # raise it when the same records would become other rows
 NAMED = 100_000  # ids a report lists for each reason
 DTYPES = {"tokens": np.int32, "segments": np.int32, "positions": np.int32, "weights": np.uint8}
 
@@ -40,10 +40,17 @@ class Rows:
 
 @dataclass(frozen=True, eq=False)
 class Built:
-    """Rows and what became of the records: counts, dropped and truncated ids by reason, packing efficiency."""
+    """Rows and what became of the records.
+
+    Attributes:
+        rows: of tokens.
+        report: counts, dropped and truncated ids by reason, packing efficiency.
+        members: ids of the records in each row, in their order.
+    """
 
     rows: Rows
     report: dict
+    members: list[list[str]]
 
 
 def build(
@@ -86,7 +93,8 @@ def build(
             why = "too long even without its input" if over_length == "truncate_input" else "too long"
             dropped.setdefault(f"{why} (more than {length} tokens)", []).append(record.id)
     lengths = [len(example.tokens) for example in examples]
-    rows = _fill(examples, pack(lengths, length) if packing else [[index] for index in range(len(examples))], length)
+    plan = pack(lengths, length) if packing else [[index] for index in range(len(examples))]
+    rows = _fill(examples, plan, length)
     slots, tokens = rows.tokens.size, sum(lengths)
     report = {
         "records": len(records),
@@ -102,7 +110,7 @@ def build(
             "efficiency": round(tokens / slots, 4) if slots else 0.0,
         },
     }
-    return Built(rows, report)
+    return Built(rows, report, [[examples[index].id for index in row] for row in plan])
 
 
 def _named(ids: list[str]) -> dict:

@@ -113,7 +113,7 @@ def test_a_tokenizer_may_be_loaded_or_come_with_the_model(tmp_path):
         (ROWS, {"length": 16}, r"nothing left to train on: of 10 records none fits \(10 x too long"),
         ([row | {"system": "x"} for row in ROWS], {}, "10 x template alpaca has no place for a system text"),
         (["{"], {}, "every row is bad"),
-        (ROWS, {"held_out": 0.01}, "nothing left to hold out"),
+        (ROWS, {"held_out": 0.01}, "too few records to hold"),
         (ROWS, {"over_length": "raise", "length": 16}, "record .* has .* tokens"),
         (ROWS, {"template": "llama3"}, "template llama3 needs"),
         (ROWS, {"template": "tokenizer"}, "has no chat template"),

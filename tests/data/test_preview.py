@@ -21,7 +21,7 @@ RECORD = Record("r1", "Is there </s> fever?", "T 38.9\u00a0°C\tat noon\n", "Yes
 def dataset(records, tokenizer, name="medtuned"):
     form = template(name, tokenizer)
     built = build(records, form, tokenizer, length=512, packing=True, over_length="raise")
-    return Dataset(built.rows, None, tokenizer, form, {"train": built.report}, [])
+    return Dataset(built.rows, built.members, None, tokenizer, form, {"train": built.report}, [])
 
 
 @pytest.mark.parametrize("kind", ["bytes", "llama2", "llama3", "unigram_first"])

@@ -29,11 +29,11 @@ some = st.lists(st.tuples(st.sampled_from(NOTES), st.integers(1, 30)), min_size=
 @settings(max_examples=40, deadline=None)
 @given(some, st.booleans())
 def test_every_token_of_every_example_is_there_once(records, packing):
-    # LLaMA-Factory#7754. Mutation: positions = arange of the row; segment = index + 1
-    rows = build(records, FORM, TOKENIZER, length=256, packing=packing, over_length="raise").rows
-    found = []
-    for tokens, segments, positions, weights in zip(
-        rows.tokens, rows.segments, rows.positions, rows.weights, strict=True
+    # LLaMA-Factory#7754. Mutation: positions = arange of the row; segment = index + 1; ids in the records' order
+    built = build(records, FORM, TOKENIZER, length=256, packing=packing, over_length="raise")
+    rows, found = built.rows, []
+    for tokens, segments, positions, weights, ids in zip(
+        rows.tokens, rows.segments, rows.positions, rows.weights, built.members, strict=True
     ):
         count = segments.max()
         used = np.sum(segments > 0)
@@ -46,9 +46,10 @@ def test_every_token_of_every_example_is_there_once(records, packing):
             here = segments == segment
             np.testing.assert_array_equal(positions[here], np.arange(here.sum()))
             assert weights[here][0] == 0  # the first token of a segment is predicted from nothing
-            found.append((tokens[here].tolist(), weights[here].tolist()))
+            found.append((ids[segment - 1], tokens[here].tolist(), weights[here].tolist()))
+        assert len(ids) == count
     wanted = [encode(one, FORM, TOKENIZER) for one in records]
-    assert sorted(found) == sorted((one.tokens.tolist(), one.weights.tolist()) for one in wanted)
+    assert sorted(found) == sorted((one.id, one.tokens.tolist(), one.weights.tolist()) for one in wanted)
 
 
 @settings(max_examples=30, deadline=None)

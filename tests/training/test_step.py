@@ -1,112 +1,22 @@
-"""The train step: what it learns does not depend on how a batch is cut up, placed or compiled."""
+"""The compiled train step. That nothing depends on how rows are cut up or placed: test_exactness.py, test_meshes.py."""
 
 from dataclasses import replace
 
 import jax
-import jax.numpy as jnp
-import numpy as np
 import pytest
 
 from bioinstruct_jax.config import Lora, Optimizer, Training
-from bioinstruct_jax.training import state
-from tests.small import examples, job, on_mesh, packed, random_rows, ready
+from tests.small import assert_same, examples, job, on_mesh, packed, random_rows, ready, train
 
 LENGTH = 24
 
 
-def _run(ready_, arrays, micro_batches=1, steps=3):
-    """Trained arrays and metrics after some steps on the same batch."""
-    with jax.set_mesh(ready_.mesh):
-        batch = on_mesh(arrays, ready_.mesh, micro_batches)
-        now, seen = ready_.now, []
-        for _ in range(steps):
-            now, metrics = ready_.step(now, ready_.frozen, batch)
-            seen.append(jax.device_get(metrics))
-    return {path: np.asarray(array) for path, array in state.by_path(now.trained).items()}, seen
-
-
-def _assert_same(one, other, rtol=1e-5):
-    for path, array in one.items():
-        np.testing.assert_allclose(array, other[path], rtol=rtol, atol=rtol * float(np.abs(array).max()), err_msg=path)
-
-
-def _unequal(rows: int) -> dict[str, np.ndarray]:
-    """Rows whose target counts differ very much: one row is nearly all targets, the last has a single one."""
-    arrays = random_rows(rows, LENGTH)
-    arrays["weights"][0] = arrays["segments"][0] > 0
-    arrays["weights"][-1] = 0
-    arrays["weights"][-1, 1] = 1
-    return arrays
-
-
-def test_gradient_accumulation_is_the_full_batch():
-    # transformers#34191, litgpt#1947, LLaMA-Factory#10705, ms-swift#10084.
-    # Mutation: dividing each micro-batch by its own target count (a mean of means) changes the loss by 5e-2.
-    arrays = _unequal(4)
-    whole, whole_metrics = _run(ready(job()), arrays, micro_batches=1)
-    parts, parts_metrics = _run(ready(job()), arrays, micro_batches=4)
-    _assert_same(whole, parts)
-    for one, other in zip(whole_metrics, parts_metrics, strict=True):
-        np.testing.assert_allclose(one, other, rtol=1e-5)
-
-
-@pytest.mark.parametrize("sizes", [(8, 1, 1), (1, 8, 1), (2, 2, 2)])
-@pytest.mark.parametrize("trainable", ["lora", "all"])
-def test_every_mesh_learns_the_same(sizes, trainable):
-    # Mutation: a psum left out of the loss (jnp.mean over the local rows) or a LoRA B sharded over R fails here.
-    adapter = Lora(rank=4, alpha=8.0, dropout=0.2) if trainable == "lora" else Lora()
-    this = job(trainable=trainable, lora=adapter)
-    arrays = _unequal(16)
-    one, one_metrics = _run(ready(this), arrays, micro_batches=2)
-    many, many_metrics = _run(ready(this, sizes), arrays, micro_batches=2)
-    _assert_same(one, many, rtol=1e-4)  # Adam's first steps divide by near-zero moments: rounding is amplified
-    for a, b in zip(one_metrics, many_metrics, strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-5)
-
-
-def test_a_batch_without_targets_changes_nothing_but_the_step_count():
-    # Mutation: without the final `where`, weight decay and the moments move the weights.
-    this = ready(job(optimizer=Optimizer(learning_rate=1e-2, weight_decay=0.1)))
-    arrays = random_rows(4, LENGTH)
-    with jax.set_mesh(this.mesh):
-        now, _ = this.step(this.now, this.frozen, on_mesh(arrays, this.mesh))
-        arrays["weights"][:] = 0
-        after, metrics = this.step(now, this.frozen, on_mesh(arrays, this.mesh))
-    assert float(metrics.loss) == 0
-    assert float(metrics.grad_norm) == 0
-    assert int(after.step) == int(now.step) + 1
-    assert jax.tree.all(jax.tree.map(lambda a, b: bool(jnp.array_equal(a, b)), after[1:], now[1:]))
-
-
 def test_padding_tokens_do_not_matter():
     arrays = random_rows(4, LENGTH)
-    one, _ = _run(ready(job()), arrays)
+    one, _ = train(ready(job()), [arrays] * 3)
     arrays["tokens"][arrays["segments"] == 0] = 5
-    other, _ = _run(ready(job()), arrays)
-    _assert_same(one, other, rtol=0)
-
-
-def test_dropout_follows_from_seed_and_step_and_micro_batch():
-    this = job(lora=Lora(rank=4, alpha=8.0, dropout=0.5))
-    arrays = random_rows(4, LENGTH)
-    first, first_metrics = _run(ready(this), arrays)
-    again, _ = _run(ready(this), arrays)
-    _assert_same(first, again, rtol=0)
-    model = ready(this)
-    other = ready(replace(this, seed=1))._replace(now=model.now, frozen=model.frozen)
-    _, other_metrics = _run(other, arrays)
-    assert first_metrics[0].loss != other_metrics[0].loss
-    # Mutation: a key without `state.step` makes two steps at learning rate ~0 have the same loss.
-    still = ready(replace(this, optimizer=Optimizer(learning_rate=1e-30)))
-    _, metrics = _run(still, arrays, steps=2)
-    assert metrics[0].loss != metrics[1].loss
-
-
-def test_recomputing_layers_changes_nothing():
-    arrays = random_rows(4, LENGTH)
-    kept, _ = _run(ready(job()), arrays)
-    again, _ = _run(ready(job(model=replace(job().model, remat="full"))), arrays)
-    _assert_same(kept, again, rtol=1e-5)
+    other, _ = train(ready(job()), [arrays] * 3)
+    assert_same(one, other, rtol=0)
 
 
 def test_one_program_serves_every_step():
@@ -145,6 +55,6 @@ def test_the_compiled_step_makes_nothing_of_the_size_of_the_frozen_base(remat):
 
 def test_overfitting_a_batch_brings_its_loss_near_zero():
     this = ready(job(optimizer=Optimizer(learning_rate=1e-2), training=Training(steps=200, batch_rows=2)))
-    _, metrics = _run(this, packed([examples(2, longest=10), examples(2, seed=1, longest=10)], LENGTH), steps=200)
+    _, metrics = train(this, [packed([examples(2, longest=10), examples(2, seed=1, longest=10)], LENGTH)] * 200)
     assert metrics[0].loss > 3
     assert metrics[-1].loss < 0.5  # as low as logits of a frozen random head of width 32 can bring it
