@@ -206,6 +206,7 @@ def run(job: Train, interrupt: Interrupt, *, accept_changes: bool = False) -> No
             folder.path / "checkpoints",
             training.keep_checkpoints,
             about,
+            settings=settings.dump(job),
             best=training.best,
             failures=training.save_failures,
             say=progress.note,

@@ -16,13 +16,15 @@ from safetensors.numpy import load_file
 
 from tests.tiny_run import write
 
-DEVICES = 4
+pytestmark = pytest.mark.slow
+DEVICES, STEPS = 4, 20
 
 
-def _job(folder: Path, name: str, **changes: object) -> Path:
+def _job(folder: Path, name: str) -> Path:
     """Settings whose cache lies in each process's own home folder."""
     folder.mkdir(exist_ok=True)
-    file = write(folder, name=name, mesh={"data": 1, "fsdp": 2, "tensor": 2}, **changes)
+    training = {"steps": STEPS, "eval_every": 5, "checkpoint_every": 2}
+    file = write(folder, name=name, mesh={"data": 1, "fsdp": 2, "tensor": 2}, training=training)
     settings = yaml.safe_load(file.read_text())
     settings["data"]["cache_dir"] = "~/cache"
     file.write_text(yaml.safe_dump(settings))
@@ -113,12 +115,11 @@ def test_two_processes_train_save_are_told_to_stop_and_resume_as_one_would(alone
         assert list((tmp_path / "two" / f"host2{index}" / "cache").iterdir())
 
 
-@pytest.mark.slow
 def test_four_processes_one_of_them_killed_then_two_go_on(alone, tmp_path):
     # A process that dies makes the others stop with a message, none hangs; another number of hosts takes over.
-    file = _job(tmp_path / "four", "run", training={"steps": 6, "checkpoint_every": 1})
+    file = _job(tmp_path / "four", "run")
     processes = _start(file, 4)
-    _wait_for(tmp_path / "four" / "runs" / "run" / "checkpoints" / "1")
+    _wait_for(tmp_path / "four" / "runs" / "run" / "checkpoints" / "2")
     processes[2].kill()
     began = time.monotonic()
     codes = _ended(processes, seconds=180)
@@ -130,11 +131,10 @@ def test_four_processes_one_of_them_killed_then_two_go_on(alone, tmp_path):
     _same(file, alone)
 
 
-@pytest.mark.slow
 def test_all_killed_then_one_goes_on(alone, tmp_path):
-    file = _job(tmp_path / "all", "run", training={"steps": 6, "checkpoint_every": 1})
+    file = _job(tmp_path / "all", "run")
     processes = _start(file, 2)
-    _wait_for(tmp_path / "all" / "runs" / "run" / "checkpoints" / "2")
+    _wait_for(tmp_path / "all" / "runs" / "run" / "checkpoints" / "4")
     for process in processes:
         process.kill()
     assert _ended(processes) == [-signal.SIGKILL] * 2
@@ -142,7 +142,6 @@ def test_all_killed_then_one_goes_on(alone, tmp_path):
     _same(file, alone)
 
 
-@pytest.mark.slow
 def test_processes_with_other_rows_are_refused(tmp_path):
     file = _job(tmp_path / "differ", "run")
     settings = yaml.safe_load(file.read_text())

@@ -13,7 +13,7 @@ from safetensors.numpy import load_file
 
 from bioinstruct_jax import train
 from bioinstruct_jax.training.recorder import Recorder
-from tests.tiny_run import ROWS, write
+from tests.tiny_run import ROWS, SHAPE, write
 
 WEIGHTS = "adapter/adapter_model.safetensors"
 
@@ -94,6 +94,45 @@ def test_a_run_may_go_on_on_another_mesh(finished, tmp_path, at_step):
         assert one.keys() == other.keys()
         for name in one:
             np.testing.assert_allclose(one[name], other[name], rtol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mesh", [(1, 1, 8), (4, 2, 1), (1, 4, 2)])
+def test_twenty_steps_on_two_meshes_are_those_on_one(tmp_path, at_step, mesh):
+    training = {"steps": 20, "eval_every": 5, "checkpoint_every": 0}
+    shape = {"model": {"shape": SHAPE | {"num_attention_heads": 8, "hidden_size": 64, "intermediate_size": 64}}}
+    calm = {"learning_rate": 0.003, "warmup_steps": 5, "eps": 1e-4}  # or Adam would make steps of roundings
+    whole = write(tmp_path, name="whole", training=training, optimizer=calm, **shape)
+    assert train.main([str(whole)]) == 0
+    parts = write(tmp_path, name="parts", training=training, optimizer=calm, **shape)
+    at_step(8, _signal(signal.SIGTERM))
+    assert train.main([str(parts)]) == 75
+    sizes = [f"--mesh.{axis}={size}" for axis, size in zip(("data", "fsdp", "tensor"), mesh, strict=True)]
+    assert train.main([str(parts), *sizes]) == 0
+    runs = tmp_path / "runs"
+    for one, other in zip(_rows(runs / "parts"), _rows(runs / "whole"), strict=True):
+        for name in one:
+            np.testing.assert_allclose(one[name], other[name], rtol=1e-5, err_msg=f"step {one['step']}, {name}")
+
+
+@pytest.mark.slow
+def test_a_bfloat16_base_learns_what_a_float32_one_does(tmp_path):
+    # Adapters are float32 in both. Mutations: adapters in bfloat16; sums of the loss in bfloat16.
+    training = {"steps": 200, "eval_every": 50, "checkpoint_every": 0}
+    found = {}
+    for dtype in ("float32", "bfloat16"):
+        file = write(tmp_path, name=dtype, model={"dtype": dtype}, training=training, lora={"rank": 4, "dropout": 0.0})
+        assert train.main([str(file)]) == 0
+        rows = _rows(tmp_path / "runs" / dtype)
+        found[dtype] = [np.array([row[name] for row in rows if name in row]) for name in ("loss", "held_out_loss")]
+    gaps = [np.abs(a / b - 1) for a, b in zip(found["bfloat16"], found["float32"], strict=True)]
+    print(
+        f"largest relative difference of 200 losses {gaps[0].max():.1e}, mean {gaps[0].mean():.1e}; "
+        f"of held-out losses {gaps[1].max():.1e}; loss {found['float32'][0][0]:.3f} -> {found['float32'][0][-1]:.3f}"
+    )
+    assert found["float32"][0][-1] < 0.8 * found["float32"][0][0]
+    assert 0 < gaps[0].mean() < 5e-3
+    assert gaps[0].max() < 2e-2
 
 
 def test_changes_are_refused_by_name_unless_they_are_accepted(tmp_path, at_step, capsys):

@@ -25,8 +25,8 @@ def _files(folder: Path) -> dict[str, str]:
 
 def test_the_run_folder_holds_what_the_design_promises(finished):
     assert {file.name for file in finished.iterdir()} == {
-        "config.yaml", "metrics.jsonl", "timing.jsonl", "loss.png", "report.html", "data.json", "rows.jsonl", "bad_rows.jsonl",
-        "environment.json", "finished.json", "checkpoints", "adapter", "base",
+        "config.yaml", "metrics.jsonl", "timing.jsonl", "loss.png", "report.html", "data.json", "rows.jsonl",
+        "bad_rows.jsonl", "environment.json", "finished.json", "checkpoints", "adapter", "base",
     }  # fmt: skip
     assert {file.name for file in (finished / "adapter").iterdir()} == {
         "adapter_model.safetensors", "adapter_config.json", "prompt_template.json", "README.md",

@@ -46,7 +46,8 @@ class Checkpoints:
     Args:
         folder: local or bucket path, the same for all processes of a job.
         keep: how many to keep, newest first.
-        about: what the run is (base id and hash, data, template, steps, adapter); stored with each checkpoint.
+        about: what the run is (base id and hash, data, template, steps, adapter); must be the same to go on.
+        settings: the job's, as YAML; for the reader.
         best: name of the metric whose lowest value is kept too; None: only the newest are.
         failures: writes in a row that may fail; one more raises SaveError.
         say: told of what is damaged or could not be written.
@@ -58,11 +59,13 @@ class Checkpoints:
         keep: int,
         about: dict[str, Any],
         *,
+        settings: str = "",
         best: str | None = None,
         failures: int = 0,
         say: Callable[[str], None] = print,
     ):
         self.folder, self.keep, self.best, self.failures, self.say = folder, keep, best, failures, say
+        self.settings = settings
         self.about = json.loads(json.dumps(about))  # as it will be read back
         self._failed = 0
         self._writing: threading.Thread | None = None
@@ -143,6 +146,7 @@ class Checkpoints:
                     "format": FORMAT,
                     "step": step,
                     "about": self.about,
+                    "settings": self.settings,
                     "metrics": metrics,
                     "files": {name: _size_and_hash(place / "state" / name) for name in names},
                 }

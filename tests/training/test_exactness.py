@@ -66,8 +66,8 @@ def _made(kind: str) -> list[tuple[np.ndarray, np.ndarray]]:
 @pytest.mark.parametrize("kind", ["unequal", "rows without padding", "two tokens beside twenty"])
 def test_packed_rows_are_their_examples_one_by_one(kind):
     # LLaMA-Factory#7754, maxtext#4476, axolotl#3796, torchtune#875.
-    # Mutation: the segment comparison taken out of `attend`. Positions that run on through the row do not fail here, and
-    # cannot: rotary attention sees differences of positions alone. That they restart is tests/data/test_rows.py's.
+    # Mutation: the segment comparison taken out of `attend`. Positions that run on through the row do not fail here,
+    # and cannot: rotary attention sees differences of positions alone. That they restart is tests/data/test_rows.py's.
     _, gradient = _plain()
     made = _made(kind)
     together = gradient(packed([made[:4], made[4:]], LENGTH))
