@@ -412,6 +412,13 @@ def test_unusable_settings(words, said, capsys):
     assert said in capsys.readouterr().err
 
 
+def test_a_place_that_cannot_be_made_is_refused_before_the_work(pair, tmp_path, capsys, monkeypatch):
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setattr(merge, "load_base", None)  # not reached
+    assert _export(pair, tmp_path / "file" / "sub") == 2
+    assert f"{tmp_path / 'file'} is no folder that you may write to" in capsys.readouterr().err
+
+
 # -------------------------------------------------------------------- vLLM
 
 

@@ -41,7 +41,7 @@ def test_the_losses_are_those_of_the_metrics(tmp_path):
     found = folder.losses()
     assert (found.steps, found.first, found.last) == (2, 4.0, 3.0)
     assert (found.held_out_first, found.held_out_last) == (5.0, 3.5)
-    folder.finish("adapter", None)
+    folder.finish("adapter", None, 2)
     assert folder.finished
     assert "held-out loss  5.0000 -> 3.5000" in folder.summary()
 
@@ -51,3 +51,9 @@ def test_a_damaged_settings_file_is_named(tmp_path):
     (tmp_path / "small" / "config.yaml").write_text("name: [")
     with pytest.raises(ValueError, match=r"config\.yaml"):
         open_run(_job(tmp_path))
+
+
+def test_a_place_that_cannot_hold_a_run_is_named(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(OSError, match=r"runs_dir '.*file': the run folder .* cannot be made"):
+        open_run(_job(tmp_path / "file"))
