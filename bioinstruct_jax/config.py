@@ -96,6 +96,8 @@ class Shape:
                 f"num_attention_heads {self.num_attention_heads} is no multiple of "
                 f"num_key_value_heads {self.key_value_heads}"
             )
+        if self.head_size == 2 and self.rope_scaling and self.rope_scaling.rope_type == "dynamic":
+            raise ValueError("head_dim 2 cannot be stretched dynamically: its only frequency is 1")
         if self.head_size % 2:
             raise ValueError(f"head_dim {self.head_size} is odd; rotary positions need an even one")
         return self

@@ -108,9 +108,10 @@ def _ended(error: Exception, many: bool) -> tuple[int, str]:
     from bioinstruct_jax.training.recorder import DivergenceError
 
     codes = {DivergenceError: DIVERGED, SaveError: CANNOT_SAVE, ValueError: UNUSABLE, OSError: UNUSABLE}
-    if many and isinstance(error, jax.errors.JaxRuntimeError) and not str(error).startswith(mistakes):
+    lost = error.__cause__ if isinstance(error, SaveError) and error.__cause__ else error
+    if many and isinstance(lost, jax.errors.JaxRuntimeError) and not str(lost).startswith(mistakes):
         return LOST_PROCESS, (
-            f"error: another process of this job ended or cannot be reached ({str(error).strip().splitlines()[0]}). "
+            f"error: another process of this job ended or cannot be reached ({str(lost).strip().splitlines()[0]}). "
             "Start all of them again: the run goes on from its newest checkpoint"
         )
     for kind, code in codes.items():

@@ -257,6 +257,7 @@ SMALL = [
 ]
 
 
+@pytest.mark.slow
 def test_the_run_folders_of_train(tmp_path, monkeypatch, capsys):
     # Mutations: a fully tuned run without prompt_template.json; `whole_model` that returns what it was given.
     more = [f"--runs_dir={tmp_path}", f"--data.cache_dir={tmp_path / 'cache'}"]
@@ -375,6 +376,7 @@ def test_a_script_gets_the_answers_and_nothing_else(alpaca, asked, monkeypatch, 
     assert not {"> ", "/help"} & set(done.stderr.decode().splitlines())
 
 
+@pytest.mark.slow
 def test_a_reader_that_leaves_and_bytes_that_are_no_text(alpaca):
     # Mutations: BrokenPipeError not caught; UnicodeDecodeError shown as it is.
     shell = f"(echo One?; echo Two?) | {' '.join(_command(f'--model={alpaca}', '--max_tokens=200'))} | head -c 1"

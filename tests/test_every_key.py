@@ -219,7 +219,7 @@ class Seen:
     refused: str = ""
 
 
-BANDS = {"low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 32}
+BANDS = {"low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 96}
 LLAMA3 = {"model.shape.rope_scaling": {"rope_type": "llama3", "factor": 4.0} | BANDS}
 LINEAR = {"model.shape.rope_scaling": {"rope_type": "linear", "factor": 2.0}}
 ROPE = "model.shape.rope_scaling."

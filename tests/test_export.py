@@ -319,7 +319,7 @@ def test_what_is_not_ours_is_not_touched(pair, whole, tmp_path, capsys):
         (pair[1] / "deep" / "merged", "or inside it"),
         (pair[0] / ".." / "base" / "merged", "or inside it"),
         (tmp_path / "link" / "merged", "or inside it"),
-        (tmp_path / "file" / "merged", "not finished"),
+        (tmp_path / "file" / "merged", "cannot be made"),
     ):
         before = {folder: _bytes(folder) for folder in (mine, whole, *pair)}
         assert _export(pair, out) == 2

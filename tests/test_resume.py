@@ -83,6 +83,7 @@ def test_a_signal_before_the_first_step_ends_the_run_at_once(tmp_path, monkeypat
     assert train.main([str(write(tmp_path))]) == 75
 
 
+@pytest.mark.slow
 def test_a_run_may_go_on_on_another_mesh(finished, tmp_path, at_step):
     # The same data in the same order; sums over devices in another one. Mutation: mesh among what must not change.
     file, run = write(tmp_path), tmp_path / "runs" / "run"
@@ -156,6 +157,7 @@ def test_changes_are_refused_by_name_unless_they_are_accepted(tmp_path, at_step,
     assert [row["step"] for row in _rows(run) if "loss" in row] == [1, 2, 3, 4, 5, 6]
 
 
+@pytest.mark.slow
 def test_the_best_adapter_is_the_one_that_is_left_and_training_ends_early(tmp_path, at_step, capsys):
     # At such a learning rate the held-out loss soon rises. Mutations: the last adapter written; patience counted from
     # the start; the count forgotten by a run that was resumed.

@@ -43,7 +43,7 @@ def _arrays_made(this, shape: str) -> list[str]:
     return [line for line in lines if " parameter(" not in line and "get-tuple-element(" not in line]
 
 
-@pytest.mark.parametrize("remat", ["full", "none"])
+@pytest.mark.parametrize("remat", ["full", pytest.param("none", marks=pytest.mark.slow)])
 def test_the_compiled_step_makes_nothing_of_the_size_of_the_frozen_base(remat):
     # Mutation: the gradient taken of (trained, frozen), or gathered weights kept for the backward pass under remat
     # `none` (five such arrays, found by this test), fails here.
