@@ -65,6 +65,13 @@ class RunFolder:
             )
         return [row for row in rows if int(row["step"] or 0) <= first] if first else []
 
+    def keep_settings(self, job: Train) -> None:
+        """Write down settings that were changed and accepted."""
+        file, text = self.path / "config.yaml", settings.dump(job)
+        old = settings.loads(file.read_text(encoding="utf-8"), job=Train, where=str(file))
+        if self.writes and settings.changes(_free_to_change(old), _free_to_change(job)):
+            file.write_text(text, encoding="utf-8")
+
     def write_json(self, name: str, value: Any) -> None:
         text = json.dumps(value, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
         if self.writes:
@@ -142,7 +149,7 @@ def open_run(job: Train, *, writes: bool = True, accept_changes: bool = False) -
 
     Args:
         writes: false for all but the first of several processes; call it there first.
-        accept_changes: other settings are taken, and written down.
+        accept_changes: other settings are taken; `keep_settings` writes them down once they can be used.
 
     Raises:
         ValueError: if a run of that name has other settings; names each that differs.
@@ -157,10 +164,7 @@ def open_run(job: Train, *, writes: bool = True, accept_changes: bool = False) -
     if saved.exists() and any((folder / name).exists() for name in ("metrics.jsonl", "checkpoints")):
         old = settings.loads(saved.read_text(encoding="utf-8"), job=Train, where=str(saved))
         differences = settings.changes(_free_to_change(old), _free_to_change(job))
-        if differences and accept_changes:
-            if writes:
-                saved.write_text(settings.dump(job), encoding="utf-8")
-        elif differences:
+        if differences and not accept_changes:
             raise ValueError(
                 f"the run {folder} was started with other settings ({'; '.join(differences)}). "
                 "Choose another --name, or undo the change to go on with this run, or pass --accept_changes"

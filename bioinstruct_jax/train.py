@@ -7,6 +7,7 @@ After 4, 5, 75 and 130 the same command goes on.
 
 import contextlib
 import dataclasses
+import errno
 import math
 import os
 import signal
@@ -31,6 +32,7 @@ EXAMPLES = (
 )
 
 
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
 UNUSABLE, DIVERGED, CANNOT_SAVE, LOST_PROCESS, PREEMPTED, INTERRUPTED = 2, 3, 4, 5, 75, 130
 
 
@@ -114,6 +116,8 @@ def _ended(error: Exception, many: bool) -> tuple[int, str]:
             f"error: another process of this job ended or cannot be reached ({str(lost).strip().splitlines()[0]}). "
             "Start all of them again: the run goes on from its newest checkpoint"
         )
+    if isinstance(error, OSError) and error.errno in NO_ROOM:
+        return CANNOT_SAVE, f"error: the run cannot write any more: {error}. Make room; the same command goes on"
     for kind, code in codes.items():
         if isinstance(error, kind):
             return code, f"error: {error}"
@@ -214,6 +218,7 @@ def run(job: Train, interrupt: Interrupt, *, accept_changes: bool = False) -> No
         )
         now = checkpoints.restore(now, accept_changes=accept_changes) or now
         first = int(jax.device_get(now.step))
+        folder.keep_settings(job)
         watch = Watch(folder.metrics_up_to(first))
         if first:
             progress.note(f"going on from step {first:,}")
@@ -246,7 +251,9 @@ def run(job: Train, interrupt: Interrupt, *, accept_changes: bool = False) -> No
         def rows_of(step: int) -> list[int]:
             return row_numbers(len(data.train.tokens), step - 1, seed=job.seed, size=training.batch_rows)
 
-        recorder = Recorder(job, steps, rates, cost, peak, metrics, progress, watch, rows_of)
+        recorder = Recorder(
+            job, steps, rates, cost, peak, metrics, progress, watch, rows_of, lambda: checkpoints.newest
+        )
         devices = [device.device_kind for device in jax.devices()]
         folder.write_environment(devices, dict(mesh.shape), jax.process_count())
 
@@ -283,7 +290,7 @@ def run(job: Train, interrupt: Interrupt, *, accept_changes: bool = False) -> No
                             metrics.flush()
                         checkpoints.save(step, now, recorder.values)
                     if stopping:
-                        checkpoints.wait()
+                        checkpoints.settle()
                         raise StoppedError(interrupt.received or signal.SIGTERM, step)
                     recorder.start_clock()
 

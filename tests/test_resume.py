@@ -151,6 +151,9 @@ def test_changes_are_refused_by_name_unless_they_are_accepted(tmp_path, at_step,
     assert "template was" not in error
     assert train.main([str(file), "--lora.rank=8", "--accept_changes"]) == 2
     assert "an adapter cannot change its shape" in capsys.readouterr().err
+    assert (
+        yaml.safe_load((run / "config.yaml").read_text())["lora"]["rank"] == 4
+    )  # what was refused is not written down
     assert train.main([*changed, "--accept_changes"]) == 0
     assert "WARNING: going on from step 3 although" in capsys.readouterr().err
     assert yaml.safe_load((run / "config.yaml").read_text())["optimizer"]["b2"] == 0.99

@@ -67,7 +67,7 @@ class Checkpoints:
         self.folder, self.keep, self.best, self.failures, self.say = folder, keep, best, failures, say
         self.settings = settings
         self.about = json.loads(json.dumps(about))  # as it will be read back
-        self._failed = 0
+        self._failed, self._why = 0, ""
         self._writing: threading.Thread | None = None
         self._error: Exception | None = None
         self._checkpointer = ocp.AsyncCheckpointer(
@@ -101,7 +101,7 @@ class Checkpoints:
         """
         self.wait()
         place = self.folder / str(step)
-        if self._complete(place) is not None:
+        if processes.agreed(int(processes.first() and self._there(place))):
             return
         try:
             if processes.first():
@@ -113,6 +113,17 @@ class Checkpoints:
             return
         self._writing = threading.Thread(target=self._finish, args=(step, metrics or {}), name=f"checkpoint {step}")
         self._writing.start()
+
+    def settle(self) -> None:
+        """Wait until the newest save is complete, in every process.
+
+        Raises:
+            SaveError: it is not, however many failures are tolerated.
+        """
+        self.wait()
+        if self._failed:
+            raise SaveError(f"the newest step is not saved in {self.folder}: {self._why}")
+        processes.meet("saved")
 
     def check(self) -> None:
         """Report a write that failed in the background, without waiting; call it after each step.
@@ -157,7 +168,7 @@ class Checkpoints:
             self._error = error
 
     def _fail(self, step: int, error: Exception) -> None:
-        self._failed += 1
+        self._failed, self._why = self._failed + 1, _first_line(error)
         text = f"the checkpoint of step {step} could not be written to {self.folder}: {_first_line(error)}"
         if self._failed > self.failures or jax.process_count() > 1:  # alone, one process cannot leave it at that
             raise SaveError(
@@ -168,7 +179,7 @@ class Checkpoints:
 
     def _prune(self) -> None:
         """Keep the newest and the best; of the others, and of what was never finished, remove what is older."""
-        complete = {step: saved for step in self._steps() if (saved := self._complete(self.folder / str(step)))}
+        complete = {saved.step: saved for saved in self._all_complete()}
         kept = set(sorted(complete)[-self.keep :])
         if (best := _best(complete.values(), self.best)) is not None:
             kept.add(best.step)
@@ -181,7 +192,8 @@ class Checkpoints:
     def restore(self, like: State, *, accept_changes: bool = False) -> State | None:
         """The newest state, placed as `like` (arrays or ShapeDtypeStructs with shardings), or None if there is none.
 
-        A checkpoint that is damaged or half-written is reported, and the one before it is used.
+        A checkpoint that is damaged or half-written is reported, and the one before it is used. If the best one is
+        damaged, it is one before the best, so that the best is made again.
 
         Args:
             accept_changes: take a checkpoint of other data, base, template or settings, as long as its arrays fit.
@@ -189,13 +201,7 @@ class Checkpoints:
         Raises:
             ValueError: the checkpoint was made with other data, base, template or settings; names what differs.
         """
-        for step in sorted(self._steps(), reverse=True) if processes.first() else ():
-            if self._verified(step) is None:
-                continue
-            break
-        else:
-            step = -1
-        step = processes.agreed(step)
+        step = processes.agreed(self._newest_sound() if processes.first() else -1)
         if step < 0:
             return None
         saved = self._complete(self.folder / str(step))
@@ -209,15 +215,39 @@ class Checkpoints:
         Raises:
             ValueError: it is damaged.
         """
-        complete = [saved for step in self._steps() if (saved := self._complete(self.folder / str(step)))]
-        best = _best(complete, self.best)
-        step = processes.agreed(-1 if best is None or self._verified(best.step) is None else best.step)
-        if step < 0:
+        best = _best(self._all_complete(), self.best)
+        if processes.agreed(-1 if best is None else best.step) < 0 or best is None:
             raise ValueError(
-                f"{self.folder}: the checkpoint with the lowest {self.best} is damaged or gone. "
-                f"Remove {self.folder} and start the same command to train it again"
+                f"{self.folder}: no checkpoint has a {self.best} that is a number; set training.best to null and start "
+                "the same command with --accept_changes"
             )
-        return self._read(step, like)
+        if not processes.agreed(int(processes.first() and self._verified(best.step) is not None)):
+            raise ValueError(
+                f"{self.folder}: the checkpoint with the lowest {self.best}, {best.step}, is damaged; "
+                "start the same command again: it is made again from the one before"
+            )
+        return self._read(best.step, like)
+
+    @property
+    def newest(self) -> int | None:
+        """Step of the newest complete checkpoint."""
+        return max((saved.step for saved in self._all_complete()), default=None)
+
+    def _newest_sound(self) -> int:
+        """The step to go on from, -1 if there is none."""
+        best = _best(self._all_complete(), self.best)
+        limit = best.step if best is not None and self._verified(best.step) is None else None
+        for step in sorted(self._steps(), reverse=True):
+            if (limit is None or step < limit) and self._verified(step) is not None:
+                return step
+        return -1
+
+    def _there(self, place: UPath) -> bool:
+        """Whether a sound checkpoint stands there already; a damaged one is reported."""
+        return (place / MANIFEST).exists() and self._verified(int(place.name)) is not None
+
+    def _all_complete(self) -> list[Saved]:
+        return [saved for step in self._steps() if (saved := self._complete(self.folder / str(step))) is not None]
 
     def _read(self, step: int, like: State) -> State:
         abstract = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), _named(like))

@@ -30,6 +30,5 @@ def make_optimizer(config: Optimizer, steps: int) -> optax.GradientTransformatio
     adamw = optax.adamw(
         schedule(config, steps), b1=config.b1, b2=config.b2, eps=config.eps, weight_decay=config.weight_decay
     )
-    if config.clip_norm is None:
-        return adamw
-    return optax.chain(optax.clip_by_global_norm(config.clip_norm), adamw)
+    clip = optax.identity() if config.clip_norm is None else optax.clip_by_global_norm(config.clip_norm)
+    return optax.chain(clip, adamw)  # the same tree either way, so that a run can go on with the other

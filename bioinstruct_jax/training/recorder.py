@@ -36,6 +36,7 @@ class Recorder:
         metrics, screen: where the notes go; no metrics in a process that does not write.
         watch: knows the steps of earlier processes.
         rows_of: numbers of the rows in the batch of a step.
+        newest: step of the newest checkpoint.
     """
 
     def __init__(
@@ -49,10 +50,11 @@ class Recorder:
         screen: Screen,
         watch: Watch,
         rows_of: Callable[[int], list[int]],
+        newest: Callable[[], int | None],
     ):
         self.job, self.slots = job, job.training.batch_rows * job.data.length
         self.steps, self.rates, self.cost, self.peak = steps, rates, cost, peak
-        self.metrics, self.screen, self.watch, self.rows_of = metrics, screen, watch, rows_of
+        self.metrics, self.screen, self.watch, self.rows_of, self.newest = metrics, screen, watch, rows_of, newest
         self.values: dict[str, float] = {}
         self.clock = time.perf_counter()
 
@@ -103,9 +105,9 @@ class Recorder:
         tolerated = self.job.training.skip_nonfinite
         if self.watch.skipped > tolerated:
             raise DivergenceError(
-                f"{what}. It changed no weight, and neither the newest checkpoint nor any other holds a number that is "
-                "not finite. Look at these rows; lower optimizer.learning_rate, set optimizer.clip_norm or allow some "
-                "with training.skip_nonfinite, and go on with --accept_changes or start another --name"
+                f"{what}. It changed no weight; the newest checkpoint is that of step {self.newest() or 0}, and every "
+                "number in it is finite. Look at these rows; lower optimizer.learning_rate, set optimizer.clip_norm or "
+                "allow some with training.skip_nonfinite, and go on with --accept_changes or start another --name"
             )
         self.screen.note(f"WARNING: {what}; left out, {self.watch.skipped} of {tolerated} tolerated")
 

@@ -43,6 +43,7 @@ class Watch:
         (1.4826 times the median distance from the median, at least 1 % of it) above the median of up to 64 finite
         losses before it.
         """
+        loss = _as_written(loss)
         if not (math.isfinite(loss) and math.isfinite(grad_norm)):
             self.skipped += 1
             return {"skipped": True}
@@ -58,9 +59,16 @@ class Watch:
         return {"spike": True} if spike else {}
 
     def held_out(self, loss: float) -> bool:
-        """Note a held-out loss; whether it is the lowest so far."""
-        if self.best is None or loss < self.best:
+        """Note a held-out loss; whether it is the lowest so far, which one that is no number never is."""
+        loss = _as_written(loss)
+        if not math.isnan(loss) and (self.best is None or loss < self.best):
             self.best, self.since_best = loss, 0
             return True
         self.since_best += 1
         return False
+
+
+def _as_written(value: float) -> float:
+    """The value as ``metrics.jsonl`` keeps it, in float32: a run that reads it back must decide as this one does."""
+    with np.errstate(over="ignore"):
+        return float(np.float32(value))

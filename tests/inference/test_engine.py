@@ -73,7 +73,7 @@ def test_cached_and_branched_equal_the_uncached_forward(sizes, arrays, adapter):
 def test_dynamic_scaling_is_that_of_the_whole_sequence(arrays):
     # Mutation: such prompts completed with the cache: a key of the second layer was made with other turns below it.
     made = engine(DYNAMIC, arrays)
-    asked = prompts(3, longest=16)
+    asked = prompts(4, longest=16, seed=1)
     assert max(len(prompt.tokens) + prompt.max_tokens for prompt in asked) > 2 * DYNAMIC.max_position_embeddings
     assert complete(made, asked) == [greedy(made, prompt, pad=None) for prompt in asked]
     alone = [Branches(one.context, (choice,)) for one in branches(3) for choice in one.continuations]

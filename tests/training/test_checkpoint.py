@@ -103,7 +103,31 @@ def test_the_best_is_kept_beside_the_newest(tmp_path, opened, this):
         assert int(checkpoints.restore_best(this.now).step) == 2
         assert int(checkpoints.restore(this.now).step) == 6
         (tmp_path / "checkpoints" / "2" / "state" / "_METADATA").unlink()
-        with pytest.raises(ValueError, match="lowest held_out_loss is damaged"):
+        with pytest.raises(ValueError, match="lowest held_out_loss, 2, is damaged"):
+            checkpoints.restore_best(this.now)
+        assert checkpoints.restore(this.now) is None  # before the best, so that it is made again
+
+
+def test_a_damaged_best_is_made_again_from_the_one_before(opened, this, tmp_path):
+    # Mutations: going on from the newest; a damaged checkpoint that is not written again because it has a manifest.
+    losses = {1: 3.0, 2: 1.0, 3: 2.0}
+    with opened(keep=3, best="held_out_loss") as checkpoints:
+        for step, loss in losses.items():
+            checkpoints.save(step, _at(this, step), {"held_out_loss": loss})
+    _flipped(next((tmp_path / "checkpoints" / "2" / "state").rglob("_METADATA")))
+    with opened(keep=3, best="held_out_loss") as checkpoints:
+        assert int(checkpoints.restore(this.now).step) == 1
+        checkpoints.save(2, _at(this, 2), {"held_out_loss": 1.0})
+        checkpoints.wait()
+        assert int(checkpoints.restore_best(this.now).step) == 2
+        assert int(checkpoints.restore(this.now).step) == 3
+
+
+def test_no_best_without_a_number(opened, this):
+    with opened(best="held_out_loss") as checkpoints:
+        checkpoints.save(1, _at(this, 1), {"held_out_loss": float("nan")})
+        checkpoints.wait()
+        with pytest.raises(ValueError, match="no checkpoint has a held_out_loss that is a number"):
             checkpoints.restore_best(this.now)
 
 
@@ -240,6 +264,19 @@ def test_a_full_disk_is_tolerated_so_many_times_in_a_row(opened, this, said, ful
         full_disk(False)
     with opened() as checkpoints:
         assert int(checkpoints.restore(this.now).step) == 4
+
+
+def test_what_must_be_saved_is_not_said_to_be_when_it_is_not(opened, this, full_disk):
+    # A run that is told to stop. Mutation: the failure tolerated there too.
+    with opened(failures=9) as checkpoints:
+        full_disk(True)
+        checkpoints.save(1, _at(this, 1))
+        with pytest.raises(SaveError, match="newest step is not saved"):
+            checkpoints.settle()
+        full_disk(False)
+        checkpoints.save(1, _at(this, 1))
+        checkpoints.settle()
+        assert checkpoints.newest == 1
 
 
 def test_an_error_of_the_background_surfaces_on_the_next_step(opened, this, full_disk):
