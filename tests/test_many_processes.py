@@ -84,10 +84,12 @@ def _same(one: Path, other: Path) -> None:
         np.testing.assert_allclose(array, others[name], rtol=1e-3, atol=1e-4 * np.abs(array).max(), err_msg=name)
 
 
-def _wait_for(path: Path, seconds: float = 200) -> None:
+def _wait_for(path: Path, processes: list[subprocess.Popen], seconds: float = 200) -> None:
     end = time.monotonic() + seconds
     while not path.exists():
-        assert time.monotonic() < end, path
+        ended = [process.poll() for process in processes]
+        if time.monotonic() > end or any(code is not None for code in ended):
+            raise AssertionError(f"{path} did not come; exit codes {ended}")
         time.sleep(0.01)
 
 
@@ -103,7 +105,7 @@ def test_two_processes_train_save_are_told_to_stop_and_resume_as_one_would(alone
     # Mutations: every process writes metrics.jsonl; the batch not divided; a save that process 0 alone begins (hangs).
     file = _job(tmp_path / "two", "run")
     processes = _start(file, 2)
-    _wait_for(tmp_path / "two" / "runs" / "run" / "checkpoints" / "2" / "manifest.json")
+    _wait_for(tmp_path / "two" / "runs" / "run" / "checkpoints" / "2" / "manifest.json", processes)
     processes[1].send_signal(signal.SIGTERM)  # one host is told; both stop after the same step
     codes = _ended(processes)
     assert codes in ([75, 75], [0, 0]), _logs(file, 2)  # it may have been at its last step
@@ -119,7 +121,7 @@ def test_four_processes_one_of_them_killed_then_two_go_on(alone, tmp_path):
     # A process that dies makes the others stop with a message, none hangs; another number of hosts takes over.
     file = _job(tmp_path / "four", "run")
     processes = _start(file, 4)
-    _wait_for(tmp_path / "four" / "runs" / "run" / "checkpoints" / "2")
+    _wait_for(tmp_path / "four" / "runs" / "run" / "checkpoints" / "2", processes)
     processes[2].kill()
     began = time.monotonic()
     codes = _ended(processes, seconds=180)
@@ -134,7 +136,7 @@ def test_four_processes_one_of_them_killed_then_two_go_on(alone, tmp_path):
 def test_all_killed_then_one_goes_on(alone, tmp_path):
     file = _job(tmp_path / "all", "run")
     processes = _start(file, 2)
-    _wait_for(tmp_path / "all" / "runs" / "run" / "checkpoints" / "4")
+    _wait_for(tmp_path / "all" / "runs" / "run" / "checkpoints" / "4", processes)
     for process in processes:
         process.kill()
     assert _ended(processes) == [-signal.SIGKILL] * 2
