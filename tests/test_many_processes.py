@@ -89,6 +89,8 @@ def _wait_for(path: Path, processes: list[subprocess.Popen], seconds: float = 20
     while not path.exists():
         ended = [process.poll() for process in processes]
         if time.monotonic() > end or any(code is not None for code in ended):
+            for process in processes:
+                process.kill()
             raise AssertionError(f"{path} did not come; exit codes {ended}")
         time.sleep(0.01)
 
