@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -130,7 +131,8 @@ def test_four_processes_one_of_them_killed_then_two_go_on(alone, tmp_path):
     assert codes[2] == -signal.SIGKILL
     assert all(code not in (0, 2) for code in codes), (codes, _logs(file, 4))
     assert time.monotonic() - began < 120
-    assert "another process of this job ended or cannot be reached" in _logs(file, 4)
+    # Ours, from a collective that failed, or that of JAX's own abort after HEARTBEAT seconds of silence.
+    assert re.search("another process of this job ended|another task died", _logs(file, 4))
     assert _ended(_start(file, 2)) == [0, 0], _logs(file, 2)
     _same(file, alone)
 
