@@ -11,13 +11,14 @@ import io
 import os
 import sys
 import threading
-from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from bioinstruct_jax import files, settings
 from bioinstruct_jax.config import Float, Int, Natural, Positive, Train, config
 from bioinstruct_jax.evaluation.language_model import Completion, CompletionRequest, TooLong
+from bioinstruct_jax.interrupt import leave
 from bioinstruct_jax.reporting.terminal import harmless, lines, say
 from bioinstruct_jax.usage import Verb
 
@@ -272,12 +273,5 @@ def say_end(result: Completion | None, job: Chat, written: str, remembered: bool
         say("[an empty answer]")
 
 
-def leave(code: int) -> NoReturn:
-    """End the process at once: after Ctrl-C, XLA may be amid work over which a tidy end would crash."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
-
-
 if __name__ == "__main__":
-    leave(main())
+    leave(main())  # after Ctrl-C, XLA may be amid work over which a tidy end crashes

@@ -33,9 +33,9 @@ def run() -> NoReturn:
     """The command `bioinstruct`."""
     code = main()
     if sys.argv[1:2] == ["chat"]:
-        from bioinstruct_jax.chat import leave
+        from bioinstruct_jax.interrupt import leave
 
-        leave(code)
+        leave(code)  # as chat itself does
     sys.exit(code)
 
 

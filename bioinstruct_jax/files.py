@@ -52,6 +52,11 @@ def path(text: str | os.PathLike[str]) -> UPath:
     return UPath(name)
 
 
+def is_local(place: UPath) -> bool:
+    """Whether a path lies on a disk of this machine, as opposed to a bucket."""
+    return place.protocol in ("", "file", "local")
+
+
 def open_bytes(file: UPath) -> BinaryIO:
     """Opens a file for reading bytes, buffered; ``.gz`` is decompressed.
 
@@ -73,7 +78,7 @@ def sha256(file: UPath) -> str:
 
 def settle(file: UPath) -> None:
     """Have a local file and its name outlive a power cut; a bucket does so by itself."""
-    if file.protocol in ("", "file", "local"):
+    if is_local(file):
         for place, flags in ((file.path, os.O_RDWR), (file.parent.path, os.O_RDONLY)):
             descriptor = os.open(place, flags)
             try:

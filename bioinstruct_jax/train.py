@@ -19,7 +19,7 @@ from pydantic import Field, model_validator
 
 from bioinstruct_jax import settings
 from bioinstruct_jax.config import Flag, Natural, Positive, Train, config
-from bioinstruct_jax.interrupt import Interrupt, StoppedError, Terminated
+from bioinstruct_jax.interrupt import Interrupt, StoppedError, Terminated, leave
 from bioinstruct_jax.resources import resource
 from bioinstruct_jax.usage import Verb
 
@@ -95,7 +95,8 @@ def main(argv: list[str] | None = None) -> int:
     if many:
         from bioinstruct_jax.training import processes
 
-        processes.leave(code)
+        if processes.awaited():
+            leave(code)
     return code
 
 
@@ -161,10 +162,11 @@ def run(job: Train, interrupt: Interrupt, *, accept_changes: bool = False) -> No
     from bioinstruct_jax.training.watch import Watch
 
     writes = processes.first()
-    if writes:
-        run_folder.open_run(job, accept_changes=accept_changes)
+    if writes:  # the first process makes what the others look for
+        folder = run_folder.open_run(job, accept_changes=accept_changes)
     processes.meet("run folder")
-    folder = run_folder.open_run(job, writes=writes, accept_changes=accept_changes)
+    if not writes:
+        folder = run_folder.open_run(job, writes=False, accept_changes=accept_changes)
     if folder.finished:
         if writes:
             print(f"The run {folder.path} is finished; nothing was changed.\n{folder.summary()}")
@@ -175,7 +177,8 @@ def run(job: Train, interrupt: Interrupt, *, accept_changes: bool = False) -> No
         progress.phase("loading")
         base.check_there(job)
         data = dataset.load(job, progress.within)
-        processes.check_same("data", repr(data.report["train"]) + repr(data.report["held_out"]))
+        fingerprints = {name: (data.report[name] or {}).get("fingerprint") for name in ("train", "held_out")}
+        processes.check_same("data", str(fingerprints))
         for line in run_report.data_lines(data.report):
             progress.note(line)
         training = job.training
@@ -203,8 +206,7 @@ def run(job: Train, interrupt: Interrupt, *, accept_changes: bool = False) -> No
         del trained  # its buffers are the state's, which every step gives away
 
         # ---------------------------------------------------------------- where an earlier process left off
-        about = {"base": identity, "template": data.template.hash, "steps": steps}
-        about |= {name: (data.report[name] or {}).get("fingerprint") for name in ("train", "held_out")}
+        about = {"base": identity, "template": data.template.hash, "steps": steps} | fingerprints
         lora = job.lora if job.trainable == "lora" else None
         about["adapter"] = {"rank": lora.rank, "targets": sorted(lora.targets)} if lora else None
         checkpoints = Checkpoints(
@@ -218,7 +220,8 @@ def run(job: Train, interrupt: Interrupt, *, accept_changes: bool = False) -> No
         )
         now = checkpoints.restore(now, accept_changes=accept_changes) or now
         first = int(jax.device_get(now.step))
-        folder.keep_settings(job)
+        if accept_changes:
+            folder.keep_settings(job)
         watch = Watch(folder.metrics_up_to(first))
         if first:
             progress.note(f"going on from step {first:,}")
@@ -266,7 +269,7 @@ def run(job: Train, interrupt: Interrupt, *, accept_changes: bool = False) -> No
             recorder.start_clock()
             late = None
             for step in range(first + 1, steps + 1):
-                if training.early_stopping and watch.since_best >= training.early_stopping:
+                if watch.exhausted(training.early_stopping):
                     progress.note(f"step {step - 1:,}: no lower held-out loss in {watch.since_best}: stopped early")
                     break
                 now, measured = program(now, frozen, batch_of(step - 1))
@@ -280,11 +283,10 @@ def run(job: Train, interrupt: Interrupt, *, accept_changes: bool = False) -> No
                 if evaluating or saving:
                     recorder.step(*late)
                     late = None
-                    lowest = False
                     if evaluating and held_out:
                         lowest = recorder.held_out(step, *held_out.loss(now.trained, frozen))
-                        enough = training.early_stopping and watch.since_best >= training.early_stopping
-                        saving = saving or bool(enough) or (lowest and training.best == "held_out_loss")
+                        ending = watch.exhausted(training.early_stopping)
+                        saving = saving or ending or (lowest and training.best == "held_out_loss")
                     if saving:
                         if metrics:
                             metrics.flush()
@@ -302,7 +304,6 @@ def run(job: Train, interrupt: Interrupt, *, accept_changes: bool = False) -> No
         made = results.save(folder, job, now.trained, origin, identity, data)
         if metrics:
             metrics.flush()
-        if writes:
             loss_plot(str(folder.path / "metrics.jsonl"), str(folder.path / "loss.png"), job.name)
             run_report.write(folder)
             folder.finish(made.name, identity.get("start"), int(jax.device_get(now.step)))

@@ -15,7 +15,7 @@ import pytest
 import yaml
 from safetensors.numpy import load_file
 
-from tests.tiny_run import write
+from tests.tiny_run import metric_rows, write
 
 pytestmark = pytest.mark.slow
 DEVICES, STEPS = 4, 20
@@ -68,14 +68,9 @@ def _logs(file: Path, count: int) -> str:
     return "\n".join((file.parent / f"host{count}{index}" / "log").read_text() for index in range(count))
 
 
-def _rows(file: Path, name: str) -> list[dict]:
-    text = (file.parent / "runs" / name / "metrics.jsonl").read_text()
-    return [json.loads(line) for line in text.splitlines()]
-
-
 def _same(one: Path, other: Path) -> None:
     """Metrics and adapter of two runs agree to the rounding of sums over devices."""
-    ours, theirs = _rows(one, "run"), _rows(other, "run")
+    ours, theirs = (metric_rows(file.parent / "runs" / "run") for file in (one, other))
     assert [row["step"] for row in ours] == [row["step"] for row in theirs]
     for a, b in zip(ours, theirs, strict=True):
         np.testing.assert_allclose([a[key] for key in a], [b[key] for key in a], rtol=1e-5, err_msg=str(a["step"]))

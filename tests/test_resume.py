@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import shutil
 import signal
 from pathlib import Path
@@ -13,7 +14,7 @@ from safetensors.numpy import load_file
 
 from bioinstruct_jax import train
 from bioinstruct_jax.training.recorder import Recorder
-from tests.tiny_run import ROWS, SHAPE, write
+from tests.tiny_run import ROWS, SHAPE, metric_rows, write
 
 WEIGHTS = "adapter/adapter_model.safetensors"
 
@@ -37,10 +38,6 @@ def at_step(monkeypatch):
 
 def _steps(run: Path) -> list[int]:
     return sorted(int(place.name) for place in (run / "checkpoints").iterdir())
-
-
-def _rows(run: Path) -> list[dict]:
-    return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
 
 
 def _signal(number: int):
@@ -91,7 +88,7 @@ def test_a_run_may_go_on_on_another_mesh(finished, tmp_path, at_step):
     assert train.main([str(file)]) == 75
     assert train.main([str(file), "--mesh.data=2", "--mesh.fsdp=2", "--mesh.tensor=2"]) == 0
     assert json.loads((run / "environment.json").read_text())["mesh"] == {"data": 2, "fsdp": 2, "tensor": 2}
-    for one, other in zip(_rows(run), _rows(finished), strict=True):
+    for one, other in zip(metric_rows(run), metric_rows(finished), strict=True):
         assert one.keys() == other.keys()
         for name in one:
             np.testing.assert_allclose(one[name], other[name], rtol=1e-5)
@@ -111,7 +108,7 @@ def test_twenty_steps_on_two_meshes_are_those_on_one(tmp_path, at_step, mesh):
     sizes = [f"--mesh.{axis}={size}" for axis, size in zip(("data", "fsdp", "tensor"), mesh, strict=True)]
     assert train.main([str(parts), *sizes]) == 0
     runs = tmp_path / "runs"
-    for one, other in zip(_rows(runs / "parts"), _rows(runs / "whole"), strict=True):
+    for one, other in zip(metric_rows(runs / "parts"), metric_rows(runs / "whole"), strict=True):
         for name in one:
             np.testing.assert_allclose(one[name], other[name], rtol=1e-5, err_msg=f"step {one['step']}, {name}")
 
@@ -124,7 +121,7 @@ def test_a_bfloat16_base_learns_what_a_float32_one_does(tmp_path):
     for dtype in ("float32", "bfloat16"):
         file = write(tmp_path, name=dtype, model={"dtype": dtype}, training=training, lora={"rank": 4, "dropout": 0.0})
         assert train.main([str(file)]) == 0
-        rows = _rows(tmp_path / "runs" / dtype)
+        rows = metric_rows(tmp_path / "runs" / dtype)
         found[dtype] = [np.array([row[name] for row in rows if name in row]) for name in ("loss", "held_out_loss")]
     gaps = [np.abs(a / b - 1) for a, b in zip(found["bfloat16"], found["float32"], strict=True)]
     print(
@@ -157,7 +154,7 @@ def test_changes_are_refused_by_name_unless_they_are_accepted(tmp_path, at_step,
     assert train.main([*changed, "--accept_changes"]) == 0
     assert "WARNING: going on from step 3 although" in capsys.readouterr().err
     assert yaml.safe_load((run / "config.yaml").read_text())["optimizer"]["b2"] == 0.99
-    assert [row["step"] for row in _rows(run) if "loss" in row] == [1, 2, 3, 4, 5, 6]
+    assert [row["step"] for row in metric_rows(run) if "loss" in row] == [1, 2, 3, 4, 5, 6]
 
 
 @pytest.mark.slow
@@ -168,7 +165,7 @@ def test_the_best_adapter_is_the_one_that_is_left_and_training_ends_early(tmp_pa
     file = write(tmp_path, optimizer={"learning_rate": 0.3, "warmup_steps": 0}, training=training)
     run = tmp_path / "runs" / "run"
     assert train.main([str(file)]) == 0
-    losses = {row["step"]: row["held_out_loss"] for row in _rows(run) if "held_out_loss" in row and row["step"]}
+    losses = {row["step"]: row["held_out_loss"] for row in metric_rows(run) if "held_out_loss" in row and row["step"]}
     best, last = min(losses, key=losses.__getitem__), max(losses)
     assert last == best + 3 < 30
     assert best in _steps(run)
@@ -204,7 +201,7 @@ def test_what_is_not_finite_stops_the_run_or_is_left_out(tmp_path, capsys):
     file = write(tmp_path, name="skips", optimizer=wild, training={"skip_nonfinite": 5})
     run = tmp_path / "runs" / "skips"
     assert train.main([str(file)]) == 0
-    steps = [row for row in _rows(run) if "loss" in row]
+    steps = [row for row in metric_rows(run) if "loss" in row]
     assert [row.get("skipped", False) for row in steps] == [False] + [True] * 5
     assert len({row["learning_rate"] for row in steps[1:]}) == 1  # the schedule waits for a step that counts
     arrays = load_file(run / WEIGHTS)
@@ -212,6 +209,24 @@ def test_what_is_not_finite_stops_the_run_or_is_left_out(tmp_path, capsys):
     file = write(tmp_path, name="fewer", optimizer=wild, training={"skip_nonfinite": 3})
     assert train.main([str(file)]) == 3
     assert "step 5: loss nan" in capsys.readouterr().err
+
+
+def test_metrics_that_cannot_grow_end_the_run_with_the_same_code(finished, tmp_path, at_step, capsys):
+    # A file size limit of the system stands for a full disk. Mutation: an OSError of any kind is unusable input.
+    file, run = write(tmp_path), tmp_path / "runs" / "run"
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def full() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, ((run / "metrics.jsonl").stat().st_size, hard))
+
+    at_step(2, full)
+    try:
+        assert train.main([str(file)]) == 4
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert "the run cannot write any more" in capsys.readouterr().err
+    assert train.main([str(file)]) == 0
+    assert (run / "metrics.jsonl").read_bytes() == (finished / "metrics.jsonl").read_bytes()
 
 
 def test_a_disk_without_room_ends_the_run_with_its_own_code(tmp_path, at_step, capsys):

@@ -12,7 +12,7 @@ from safetensors.numpy import load_file
 
 from bioinstruct_jax import train
 from bioinstruct_jax.training.recorder import Recorder
-from tests.tiny_run import ROWS, SHAPE, write
+from tests.tiny_run import ROWS, SHAPE, metric_rows, write
 
 
 def _files(folder: Path) -> dict[str, str]:
@@ -35,7 +35,7 @@ def test_the_run_folder_holds_what_the_design_promises(finished):
 
 
 def test_metrics_have_every_step_and_every_held_out_loss(finished):
-    rows = [json.loads(line) for line in (finished / "metrics.jsonl").read_text().splitlines()]
+    rows = metric_rows(finished)
     assert [row["step"] for row in rows if "loss" in row] == [1, 2, 3, 4, 5, 6]
     assert [row["step"] for row in rows if "held_out_loss" in row] == [0, 2, 4, 6]
     assert rows[1].keys() == {"step", "loss", "grad_norm", "learning_rate", "target_tokens", "tokens", "padding"}

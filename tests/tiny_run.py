@@ -32,6 +32,11 @@ SHAPE = {
 }
 
 
+def metric_rows(run: Path) -> list[dict]:
+    """The rows of a run's metrics."""
+    return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+
+
 def write(folder: Path, rows: list[dict] = ROWS, **changes: object) -> Path:
     """A settings file for a run of seconds; `changes` are laid over its sections."""
     (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")

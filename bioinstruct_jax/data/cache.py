@@ -122,7 +122,7 @@ def load(folder: UPath, name: str) -> rows.Built | None:
 
 def _array(folder: UPath, entry: dict[str, str]) -> np.ndarray:
     file = folder / entry["file"]
-    if file.protocol in ("", "file", "local"):
+    if files.is_local(file):
         digest = files.sha256(file)
         source: str | io.BytesIO = str(file)
     else:

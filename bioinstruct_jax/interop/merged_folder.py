@@ -78,7 +78,7 @@ def check(out: UPath, sources: dict[str, UPath]) -> None:
             raise ValueError(f"--out {out} is {name} {source}, or inside it; choose another folder")
     if out.exists() and not out.is_dir():
         raise ValueError(f"--out {out} is a file; choose a folder that does not exist yet")
-    if out.protocol in ("", "file", "local"):
+    if files.is_local(out):
         standing = next(
             place for place in (Path(out.path).absolute(), *Path(out.path).absolute().parents) if place.exists()
         )
@@ -116,7 +116,7 @@ def writing(out: UPath) -> Iterator[None]:
 
 def _place(folder: UPath) -> Any:
     """A path that equals another one of the same folder."""
-    return Path(folder.path).resolve() if folder.protocol in ("", "file", "local") else folder
+    return Path(folder.path).resolve() if files.is_local(folder) else folder
 
 
 def finish(out: UPath, shape: Shape, generation: dict[str, Any], dtype: str, card: str) -> None:

@@ -1,16 +1,15 @@
 """Checkpoints of a run: written by orbax in the background, committed by a manifest, verified before they are used.
 
-A checkpoint is the folder ``checkpoints/<step>/`` with orbax's files in ``state/`` and a ``manifest.json`` that is
-written after them: it names every file with size and hash. Nothing else makes a checkpoint: no rename, no order of a
-listing, so that a bucket serves as well as a disk, and what was torn at any instruction is known for what it is.
+A checkpoint is the folder ``checkpoints/<step>/`` with orbax's files in ``state/`` and the ``manifest.json`` of
+`manifest.py` beside them, so that what was torn at any instruction is known for what it is.
 """
 
-import hashlib
+import contextlib
 import json
-import shutil
+import math
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import jax
@@ -19,25 +18,16 @@ from orbax.checkpoint import options
 from upath import UPath
 
 from bioinstruct_jax import files
-from bioinstruct_jax.training import processes
+from bioinstruct_jax.training import manifest, processes
+from bioinstruct_jax.training.manifest import MANIFEST, STATE, Saved
 from bioinstruct_jax.training.state import State
 
-MANIFEST = "manifest.json"
-FORMAT = 1
+_DAMAGE = (OSError, ValueError, KeyError, TypeError)  # what reading a torn or altered manifest may raise
 TIMEOUT = 600  # seconds that the processes of a job wait for each other's part of a checkpoint
 
 
 class SaveError(OSError):
     """More checkpoints in a row could not be written than the settings tolerate."""
-
-
-@dataclass(frozen=True)
-class Saved:
-    """A checkpoint that is complete: its step, what it belongs to, and the values it may be chosen by."""
-
-    step: int
-    about: dict[str, Any]
-    metrics: dict[str, float]
 
 
 class Checkpoints:
@@ -105,9 +95,9 @@ class Checkpoints:
             return
         try:
             if processes.first():
-                remove(place)
+                manifest.remove(place)
             processes.meet(f"checkpoint {step}")
-            self._checkpointer.save(_address(place / "state"), args=ocp.args.StandardSave(_named(state)))
+            self._checkpointer.save(_address(place / STATE), args=ocp.args.StandardSave(_named(state)))
         except Exception as error:  # a disk or a bucket fails in the ways of its own client
             self._fail(step, error)
             return
@@ -151,18 +141,7 @@ class Checkpoints:
         try:
             self._checkpointer.wait_until_finished()
             if processes.first():
-                place = self.folder / str(step)
-                names = sorted(_files(place / "state"))
-                content = {
-                    "format": FORMAT,
-                    "step": step,
-                    "about": self.about,
-                    "settings": self.settings,
-                    "metrics": metrics,
-                    "files": {name: _size_and_hash(place / "state" / name) for name in names},
-                }
-                files.write_text(place / MANIFEST, _sealed(content))
-                files.settle(place / MANIFEST)
+                manifest.write(self.folder / str(step), Saved(step, self.about, metrics), self.settings)
                 self._prune()
         except Exception as error:
             self._error = error
@@ -179,13 +158,13 @@ class Checkpoints:
 
     def _prune(self) -> None:
         """Keep the newest and the best; of the others, and of what was never finished, remove what is older."""
-        complete = {saved.step: saved for saved in self._all_complete()}
-        kept = set(sorted(complete)[-self.keep :])
-        if (best := _best(complete.values(), self.best)) is not None:
+        complete = self._all_complete()
+        kept = {saved.step for saved in complete[-self.keep :]}
+        if (best := _best(complete, self.best)) is not None:
             kept.add(best.step)
         for step in self._steps():
             if step not in kept and step < max(kept, default=0):
-                remove(self.folder / str(step))
+                manifest.remove(self.folder / str(step))
 
     # ---------------------------------------------------------------- reading
 
@@ -204,9 +183,7 @@ class Checkpoints:
         step = processes.agreed(self._newest_sound() if processes.first() else -1)
         if step < 0:
             return None
-        saved = self._complete(self.folder / str(step))
-        assert saved is not None
-        self._check_about(saved, accept_changes)
+        self._check_about(manifest.read(self.folder / str(step)), accept_changes)
         return self._read(step, like)
 
     def restore_best(self, like: State) -> State:
@@ -235,23 +212,20 @@ class Checkpoints:
 
     def _newest_sound(self) -> int:
         """The step to go on from, -1 if there is none."""
+        sound = cache(self._verified)  # a file is read once, and the reader told once
+        steps = self._steps()
         best = _best(self._all_complete(), self.best)
-        limit = best.step if best is not None and self._verified(best.step) is None else None
-        for step in sorted(self._steps(), reverse=True):
-            if (limit is None or step < limit) and self._verified(step) is not None:
-                return step
-        return -1
+        if best is not None and sound(best.step) is None:
+            steps = [step for step in steps if step < best.step]
+        return next((step for step in reversed(steps) if sound(step) is not None), -1)
 
     def _there(self, place: UPath) -> bool:
         """Whether a sound checkpoint stands there already; a damaged one is reported."""
         return (place / MANIFEST).exists() and self._verified(int(place.name)) is not None
 
-    def _all_complete(self) -> list[Saved]:
-        return [saved for step in self._steps() if (saved := self._complete(self.folder / str(step))) is not None]
-
     def _read(self, step: int, like: State) -> State:
         abstract = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), _named(like))
-        place = _address(self.folder / str(step) / "state")
+        place = _address(self.folder / str(step) / STATE)
         found = self._checkpointer.restore(place, args=ocp.args.StandardRestore(abstract))
         order = [jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_leaves_with_path(like)]
         return jax.tree.unflatten(jax.tree.structure(like), [found[name] for name in order])
@@ -279,78 +253,25 @@ class Checkpoints:
             return []
         return sorted(int(place.name) for place in self.folder.iterdir() if place.name.isdecimal())
 
-    def _complete(self, place: UPath) -> Saved | None:
-        """What a manifest says, if there is a sound one."""
-        try:
-            content = _unsealed(files.read_text(place / MANIFEST))
-            return Saved(content["step"], content["about"], content["metrics"])
-        except (OSError, ValueError, KeyError, TypeError):
-            return None
+    def _all_complete(self) -> list[Saved]:
+        """Every checkpoint with a sound manifest, oldest first; their files are not looked at."""
+        found = []
+        for step in self._steps():
+            with contextlib.suppress(*_DAMAGE):
+                found.append(manifest.read(self.folder / str(step)))
+        return found
 
     def _verified(self, step: int) -> Saved | None:
         """A checkpoint of which every file is what was written; else None, and the reader is told."""
-        place = self.folder / str(step)
         try:
-            if not (place / MANIFEST).exists():
-                raise ValueError("it was never finished")
-            content = _unsealed(files.read_text(place / MANIFEST))
-            if (content["format"], content["step"]) != (FORMAT, step):
-                raise ValueError(f"its {MANIFEST} is of step {content['step']}, format {content['format']}")
-            for name, expected in content["files"].items():
-                if not (place / "state" / name).exists():
-                    raise ValueError(f"state/{name} is missing")
-                if (found := _size_and_hash(place / "state" / name)) != expected:
-                    raise ValueError(f"state/{name} has {found[0]} bytes, {expected[0]} were written, or other ones")
-            return Saved(step, content["about"], content["metrics"])
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            return manifest.verify(self.folder / str(step))
+        except _DAMAGE as error:
             self.say(f"WARNING: the checkpoint of step {step} in {self.folder} cannot be used: {_first_line(error)}")
             return None
 
 
-# -------------------------------------------------------------------- files
-
-
 def _address(place: UPath) -> str:
-    return str(place.absolute()) if place.protocol in ("", "file", "local") else str(place)
-
-
-def _files(folder: UPath) -> dict[str, UPath]:
-    """Every file below a folder, by its path from there."""
-    root = folder.path.rstrip("/")
-    return {file[len(root) + 1 :]: folder / file[len(root) + 1 :] for file in folder.fs.find(root)}
-
-
-def _size_and_hash(file: UPath) -> list[int | str]:
-    return [file.stat().st_size, files.sha256(file)]
-
-
-def remove(place: UPath) -> None:
-    """Delete a checkpoint, its manifest first: what is left of it if this is interrupted is no checkpoint."""
-    if not place.exists():
-        return
-    (place / MANIFEST).unlink(missing_ok=True)
-    if place.protocol in ("", "file", "local"):
-        shutil.rmtree(place.path)
-    else:
-        place.fs.rm(place.path, recursive=True)
-
-
-def _sealed(content: dict[str, Any]) -> str:
-    return json.dumps(content | {"sha256": _digest(content)}, indent=1, sort_keys=True) + "\n"
-
-
-def _unsealed(text: str) -> dict[str, Any]:
-    content = json.loads(text)
-    if not isinstance(content, dict) or content.pop("sha256", None) != _digest(content):
-        raise ValueError(f"{MANIFEST} is not what was written")
-    return content
-
-
-def _digest(content: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-
-# -------------------------------------------------------------------- values
+    return str(place.absolute()) if files.is_local(place) else str(place)
 
 
 def _named(state: Any) -> dict[str, Any]:
@@ -358,10 +279,10 @@ def _named(state: Any) -> dict[str, Any]:
     return {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(state)}
 
 
-def _best(saved: Any, metric: str | None) -> Saved | None:
+def _best(saved: list[Saved], metric: str | None) -> Saved | None:
     """The earliest of those whose metric is lowest."""
-    measured = [one for one in saved if metric in one.metrics and one.metrics[metric] == one.metrics[metric]]
-    return min(measured, key=lambda one: (one.metrics[metric], one.step), default=None)
+    losses = [(one.metrics.get(metric or "", math.nan), one.step, one) for one in saved]
+    return min((loss for loss in losses if not math.isnan(loss[0])), default=(0, 0, None))[2]
 
 
 def _first_line(error: BaseException) -> str:

@@ -16,6 +16,7 @@ from typing import Protocol
 import numpy as np
 from upath import UPath
 
+from bioinstruct_jax.files import is_local
 from bioinstruct_jax.settings import SettingsError
 
 Value = int | float | str | None | np.generic | np.ndarray
@@ -49,7 +50,7 @@ class Rows:
 
     def __init__(self, file: UPath, after: int = 0) -> None:
         self.file = file
-        self._local = _is_local(file)
+        self._local = is_local(file)
         old = file.read_bytes() if file.exists() else b""
         self._text = _up_to(old, after, file) if after else b""
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -208,7 +209,7 @@ class TensorBoard:
             from tensorboardX import SummaryWriter
         except ImportError:
             raise _missing("tensorboard", "tensorboardX") from None
-        if not _is_local(folder):
+        if not is_local(folder):
             raise SettingsError(f"track: tensorboard writes to local disk only, and the run folder is {folder}")
         self._writer = SummaryWriter((folder / "tensorboard").path)
 
@@ -228,7 +229,7 @@ class WeightsAndBiases:
             import wandb
         except ImportError:
             raise _missing("wandb", "wandb") from None
-        local = folder.path if _is_local(folder) else None
+        local = folder.path if is_local(folder) else None
         try:
             self._run = wandb.init(
                 project="bioinstruct-jax", name=name, id=name, resume="allow", dir=local, config=dict(settings)
@@ -243,10 +244,6 @@ class WeightsAndBiases:
 
     def close(self) -> None:
         self._run.finish()
-
-
-def _is_local(path: UPath) -> bool:
-    return path.protocol in ("", "file", "local")
 
 
 def _missing(track: str, package: str) -> SettingsError:

@@ -1,11 +1,9 @@
-"""Several processes that run one job: how they find each other, what they agree on, and how one leaves.
+"""Several processes that run one job: how they find each other, and what they agree on.
 
 Every process runs the same statements. Process 0 alone writes text files and talks; arrays are everybody's.
 """
 
 import hashlib
-import os
-import sys
 
 import jax
 import numpy as np
@@ -78,9 +76,6 @@ def check_same(what: str, value: str) -> None:
         )
 
 
-def leave(code: int) -> None:
-    """End this process at once if others wait for it: a tidy end would wait for them."""
-    if code and jax.distributed.is_initialized() and jax.process_count() > 1:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
+def awaited() -> bool:
+    """Whether other processes would wait for the end of this one."""
+    return jax.distributed.is_initialized() and jax.process_count() > 1

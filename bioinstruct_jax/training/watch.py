@@ -67,6 +67,10 @@ class Watch:
         self.since_best += 1
         return False
 
+    def exhausted(self, patience: int | None) -> bool:
+        """Whether so many held-out losses came without a new lowest; None: never."""
+        return patience is not None and self.since_best >= patience
+
 
 def _as_written(value: float) -> float:
     """The value as ``metrics.jsonl`` keeps it, in float32: a run that reads it back must decide as this one does."""

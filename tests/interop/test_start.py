@@ -11,7 +11,6 @@ import numpy as np
 import peft
 import pytest
 import torch
-import yaml
 from safetensors.numpy import load_file, save_file
 from transformers import AutoModelForCausalLM
 from upath import UPath
@@ -26,6 +25,7 @@ from bioinstruct_jax.training import state
 from bioinstruct_jax.training.recorder import Recorder
 from bioinstruct_jax.training.sharding import make_mesh
 from tests.interop.llama_pairs import SIZES, reference
+from tests.tiny_run import metric_rows, write
 
 DRUGS = ("metoprolol", "lisinopril", "warfarin", "furosemide", "amoxicillin", "sertraline", "heparin", "insulin")
 LORA = Lora(rank=6, alpha=9.0, targets=("q_proj", "v_proj", "down_proj"))  # what the patterns below come to
@@ -61,29 +61,16 @@ def made(base, tmp_path_factory):
 
 def _job(folder, base, adapter) -> list[str]:
     """The arguments of a run of three steps."""
-    rows = [
-        {"instruction": f"Which class is {drug}?", "input": "", "output": f"The class of {drug}."} for drug in DRUGS
-    ]
-    (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    fields = {
-        "name": "run",
-        "runs_dir": str(folder / "runs"),
-        "platform": "cpu",
-        "model": {"weights": str(base), "dtype": "float32"},
-        "lora": {"start": str(adapter)},
-        "tokenizer": {"path": "tiny"},
-        "data": {
-            "sources": [{"path": str(folder / "rows.jsonl")}],
-            "length": 96,
-            "packing": False,
-            "held_out": 0.3,
-            "cache_dir": str(folder / "cache"),
-        },
-        "optimizer": {"learning_rate": 0.01, "weight_decay": 0.1},
-        "training": {"steps": 3, "batch_rows": 8, "checkpoint_every": 2},
-    }
-    (folder / "job.yaml").write_text(yaml.safe_dump(fields))
-    return [str(folder / "job.yaml"), *OPTIONS]
+    file = write(
+        folder,
+        [{"instruction": f"Which class is {drug}?", "input": "", "output": f"The class of {drug}."} for drug in DRUGS],
+        model={"weights": str(base), "shape": None},
+        lora={"rank": 16, "dropout": 0.0, "start": str(adapter)},
+        data={"length": 96, "held_out": 0.3},
+        optimizer={"warmup_steps": 0, "weight_decay": 0.1},
+        training={"steps": 3, "batch_rows": 8, "micro_batches": 1, "eval_every": 0},
+    )
+    return [str(file), *OPTIONS]
 
 
 @pytest.fixture(scope="module")
@@ -91,10 +78,6 @@ def finished(base, made, tmp_path_factory):
     folder = tmp_path_factory.mktemp("finished")
     assert train.main(_job(folder, base, made)) == 0
     return folder / "runs" / "run"
-
-
-def _rows(run) -> list[dict]:
-    return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
 
 
 def test_the_first_loss_is_that_of_peft(finished, base, made):
@@ -110,7 +93,7 @@ def test_the_first_loss_is_that_of_peft(finished, base, made):
         losses = torch.nn.functional.cross_entropy(logits[:-1], torch.tensor(tokens[1:real]).long(), reduction="none")
         target = weights[1:real].astype(bool)
         total, count = total + losses.numpy()[target].sum(), count + target.sum()
-    first = next(row["held_out_loss"] for row in _rows(finished) if "held_out_loss" in row)
+    first = next(row["held_out_loss"] for row in metric_rows(finished) if "held_out_loss" in row)
     assert abs(first - total / count) < 1e-4 * total / count
 
 
@@ -180,8 +163,8 @@ def test_a_run_folder_is_an_adapter_and_the_options_of_the_message_can_be_copied
     options = shlex.split(message.split("Set ")[1])
     assert options == list(OPTIONS)
     assert train.main([*arguments, *options, "--training.steps=1"]) == 0
-    (start_loss,) = (row["held_out_loss"] for row in _rows(tmp_path / "runs" / "run") if row["step"] == 0)
-    assert start_loss == pytest.approx(_rows(finished)[-1]["held_out_loss"], rel=1e-5)
+    (start_loss,) = (row["held_out_loss"] for row in metric_rows(tmp_path / "runs" / "run") if row["step"] == 0)
+    assert start_loss == pytest.approx(metric_rows(finished)[-1]["held_out_loss"], rel=1e-5)
 
 
 # ------------------------------------------------------------------ what is refused, and the shards

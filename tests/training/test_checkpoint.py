@@ -11,7 +11,8 @@ import pytest
 from upath import UPath
 
 from bioinstruct_jax.training import state
-from bioinstruct_jax.training.checkpoint import MANIFEST, Checkpoints, SaveError, remove
+from bioinstruct_jax.training.checkpoint import Checkpoints, SaveError
+from bioinstruct_jax.training.manifest import MANIFEST, remove
 from bioinstruct_jax.training.optimizer import make_optimizer
 from bioinstruct_jax.training.step import train_step
 from tests.small import job, on_mesh, random_rows, ready
