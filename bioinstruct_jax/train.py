@@ -102,19 +102,17 @@ def main(argv: list[str] | None = None) -> int:
 
 def _ended(error: Exception, many: bool) -> tuple[int, str]:
     """Exit code and last words; raises what is nobody's input, disk, network or signal but a mistake of ours."""
-    mistakes = ("INVALID_ARGUMENT", "RESOURCE_EXHAUSTED", "UNIMPLEMENTED")
     if isinstance(error, StoppedError):
         return (INTERRUPTED if error.signal == signal.SIGINT else PREEMPTED), str(error)
-    import jax
-
+    from bioinstruct_jax.training import processes
     from bioinstruct_jax.training.checkpoint import SaveError
     from bioinstruct_jax.training.recorder import DivergenceError
 
     codes = {DivergenceError: DIVERGED, SaveError: CANNOT_SAVE, ValueError: UNUSABLE, OSError: UNUSABLE}
-    lost = error.__cause__ if isinstance(error, SaveError) and error.__cause__ else error
-    if many and isinstance(lost, jax.errors.JaxRuntimeError) and not str(lost).startswith(mistakes):
+    if many and processes.lost(error):
+        said = str(error).strip() or type(error).__name__
         return LOST_PROCESS, (
-            f"error: another process of this job ended or cannot be reached ({str(lost).strip().splitlines()[0]}). "
+            f"error: another process of this job ended or cannot be reached ({said.splitlines()[0]}). "
             "Start all of them again: the run goes on from its newest checkpoint"
         )
     if isinstance(error, OSError) and error.errno in NO_ROOM:

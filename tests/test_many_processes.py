@@ -127,19 +127,26 @@ def test_four_processes_one_of_them_killed_then_two_go_on(alone, tmp_path):
     assert all(code not in (0, 2) for code in codes), (codes, _logs(file, 4))
     assert time.monotonic() - began < 120
     # Ours, from a collective that failed, or that of JAX's own abort after HEARTBEAT seconds of silence.
-    assert re.search("another process of this job ended|another task died", _logs(file, 4))
+    assert re.search("another process of this job ended|another task died", _logs(file, 4)), _logs(file, 4)
     assert _ended(_start(file, 2)) == [0, 0], _logs(file, 2)
     _same(file, alone)
 
 
-def test_all_killed_then_one_goes_on(alone, tmp_path):
+def test_all_killed_and_the_newest_checkpoint_torn_then_one_goes_on(alone, tmp_path):
+    # Mutation: a manifest that names the files of process 0 alone, so that the other's torn file is not noticed.
     file = _job(tmp_path / "all", "run")
+    checkpoints = tmp_path / "all" / "runs" / "run" / "checkpoints"
     processes = _start(file, 2)
-    _wait_for(tmp_path / "all" / "runs" / "run" / "checkpoints" / "4", processes)
+    _wait_for(checkpoints / "6", processes)  # the one before is complete then
     for process in processes:
         process.kill()
     assert _ended(processes) == [-signal.SIGKILL] * 2
+    newest = max((manifest.parent for manifest in checkpoints.glob("*/manifest.json")), key=lambda at: int(at.name))
+    torn = max((newest / "state" / "ocdbt.process_1" / "d").iterdir(), key=lambda at: at.stat().st_size)
+    os.truncate(torn, torn.stat().st_size // 2)
     assert _ended(_start(file, 1)) == [0], _logs(file, 1)
+    assert f"the checkpoint of step {newest.name}" in _logs(file, 1)
+    assert "going on from step" in _logs(file, 1)
     _same(file, alone)
 
 

@@ -4,6 +4,7 @@ Every process runs the same statements. Process 0 alone writes text files and ta
 """
 
 import hashlib
+import re
 
 import jax
 import numpy as np
@@ -11,6 +12,8 @@ from jax.experimental import multihost_utils
 
 HEARTBEAT = 60  # seconds after which a process that is silent counts as dead
 TIMEOUT = 300  # seconds to find each other
+_MISTAKES = ("INVALID_ARGUMENT", "RESOURCE_EXHAUSTED", "UNIMPLEMENTED")  # XLA's names of what is no loss
+_SIGNS = re.compile(r"\bGloo\b|/gloo/|\bNCCL\b|CoordinationService|heartbeat|Barrier timed out")
 
 
 def join(coordinator: str | None, count: int | None, index: int | None) -> None:
@@ -79,3 +82,18 @@ def check_same(what: str, value: str) -> None:
 def awaited() -> bool:
     """Whether other processes would wait for the end of this one."""
     return jax.distributed.is_initialized() and jax.process_count() > 1
+
+
+def lost(error: BaseException) -> bool:
+    """Whether an error of one of several processes, or what led to it, is that another ended or cannot be reached.
+
+    A collective that fails is an error of whoever waits for its result: of the loop, of a barrier, or of the orbax
+    thread that copies an array, which raises it as one of its own.
+    """
+    chain: list[BaseException] = []
+    cause: BaseException | None = error
+    while cause is not None and cause not in chain:
+        chain.append(cause)
+        cause = cause.__cause__ or cause.__context__
+    runtime = (str(link) for link in chain if isinstance(link, jax.errors.JaxRuntimeError))
+    return any(not text.startswith(_MISTAKES) for text in runtime) or any(_SIGNS.search(str(link)) for link in chain)
