@@ -282,6 +282,10 @@ class Training:
     save_failures: Annotated[
         Natural, Field(description="checkpoints in a row that may fail to be written before the run stops")
     ] = 2
+    profile_steps: Annotated[
+        Natural, Field(description="steps recorded to a trace and a table of where the time goes; 0: none")
+    ] = 0
+    profile_after: Annotated[Natural, Field(description="steps of this process before the recorded ones")] = 2
 
     @model_validator(mode="after")
     def _one(self) -> "Training":

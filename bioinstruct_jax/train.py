@@ -155,6 +155,7 @@ def run(job: Train, interrupt: Interrupt, *, accept_changes: bool = False) -> No
     from bioinstruct_jax.training.checkpoint import Checkpoints
     from bioinstruct_jax.training.held_out import HeldOut
     from bioinstruct_jax.training.metrics import Metrics, open_tracker
+    from bioinstruct_jax.training.profile import Window, sentence
     from bioinstruct_jax.training.recorder import Recorder
     from bioinstruct_jax.training.step import train_step
     from bioinstruct_jax.training.watch import Watch
@@ -260,7 +261,8 @@ def run(job: Train, interrupt: Interrupt, *, accept_changes: bool = False) -> No
 
         # ---------------------------------------------------------------- the loop
         progress.phase("training")
-        with checkpoints, jax.transfer_guard("disallow"):
+        window = Window(folder.path / "profile", program, training.profile_after, training.profile_steps * writes)
+        with checkpoints, window, jax.transfer_guard("disallow"):
             if held_out and first == 0:
                 recorder.held_out(0, *held_out.loss(now.trained, frozen))
             interrupt.arm()
@@ -270,6 +272,8 @@ def run(job: Train, interrupt: Interrupt, *, accept_changes: bool = False) -> No
                 if watch.exhausted(training.early_stopping):
                     progress.note(f"step {step - 1:,}: no lower held-out loss in {watch.since_best}: stopped early")
                     break
+                if spent := window.before_step(now):
+                    progress.note(sentence(spent))
                 now, measured = program(now, frozen, batch_of(step - 1))
                 if late:
                     recorder.step(*late)
@@ -293,6 +297,8 @@ def run(job: Train, interrupt: Interrupt, *, accept_changes: bool = False) -> No
                         checkpoints.settle()
                         raise StoppedError(interrupt.received or signal.SIGTERM, step)
                     recorder.start_clock()
+            if spent := window.end(now):
+                progress.note(sentence(spent))
 
         # ---------------------------------------------------------------- what the run leaves behind
         progress.phase("saving")

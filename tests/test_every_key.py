@@ -33,12 +33,14 @@ from bioinstruct_jax.training import sharding, state
 from bioinstruct_jax.training.optimizer import make_optimizer
 from bioinstruct_jax.training.step import train_step
 
-# Keys whose effect a test in tests/test_resume.py shows.
+# Keys whose effect another test shows.
 ELSEWHERE = {
-    "training.best": "test_the_best_adapter_is_the_one_that_is_left_and_training_ends_early",
-    "training.early_stopping": "test_the_best_adapter_is_the_one_that_is_left_and_training_ends_early",
-    "training.skip_nonfinite": "test_what_is_not_finite_stops_the_run_or_is_left_out",
-    "training.save_failures": "test_a_disk_without_room_ends_the_run_with_its_own_code",
+    "training.best": "test_resume.py::test_the_best_adapter_is_the_one_that_is_left_and_training_ends_early",
+    "training.early_stopping": "test_resume.py::test_the_best_adapter_is_the_one_that_is_left_and_training_ends_early",
+    "training.skip_nonfinite": "test_resume.py::test_what_is_not_finite_stops_the_run_or_is_left_out",
+    "training.save_failures": "test_resume.py::test_a_disk_without_room_ends_the_run_with_its_own_code",
+    "training.profile_steps": "training/test_profile.py::test_a_window_of_a_run",
+    "training.profile_after": "training/test_profile.py::test_a_window_of_a_run",
 }
 
 SIGNS = ["fever", "cough", "rash", "pallor", "oedema", "jaundice", "wheeze", "stridor", "ascites", "clubbing"]
@@ -366,5 +368,5 @@ def test_every_key_has_an_entry():
     names = {key.name for key in schema.keys(Train) if not schema.fields(key.kind)}  # values, not sections
     assert names == {*KEYS, *RUN_KEYS, *ELSEWHERE}
     assert not ELSEWHERE.keys() & {*KEYS, *RUN_KEYS}
-    text = (Path(__file__).parent / "test_resume.py").read_text(encoding="utf-8")
-    assert all(f"def {test}(" in text for test in ELSEWHERE.values())
+    for file, test in (name.split("::") for name in ELSEWHERE.values()):
+        assert f"def {test}(" in (Path(__file__).parent / file).read_text(encoding="utf-8")

@@ -170,7 +170,8 @@ class Llama(nnx.Module):
         turns = rope.angles(positions_BS, rope.inverse_frequencies(self.shape, tokens_BS.shape[1]))
 
         def mix(q: jax.Array, k: jax.Array, v: jax.Array, carried: None, _: jax.Array) -> tuple[jax.Array, None]:
-            return attend(rope.rotate(q, *turns), rope.rotate(k, *turns), v, segments_BS), carried
+            with jax.named_scope("attention"):
+                return attend(rope.rotate(q, *turns), rope.rotate(k, *turns), v, segments_BS), carried
 
         return self.through_layers(tokens_BS, mix, None, key)[0]
 

@@ -36,8 +36,10 @@ def loss_sum(model: Llama, batch: Batch, key: jax.Array | None = None) -> tuple[
     The mean is formed by the caller, after the sums over all micro-batches and devices are known.
     """
     labels_BS, weights_BS = targets(batch)
-    logits_BSV = model(batch.tokens, batch.positions, batch.segments, key)
-    return jnp.sum(cross_entropy(logits_BSV, labels_BS) * weights_BS), jnp.sum(weights_BS)
+    x_BSD = model.hidden(batch.tokens, batch.positions, batch.segments, key)
+    with jax.named_scope("loss"):
+        logits_BSV = model.logits(x_BSD)
+        return jnp.sum(cross_entropy(logits_BSV, labels_BS) * weights_BS), jnp.sum(weights_BS)
 
 
 def cross_entropy(logits_BSV: jax.Array, labels_BS: jax.Array) -> jax.Array:

@@ -57,8 +57,9 @@ def train_step(
 
         share = 1 / jnp.maximum(targets, 1)
         gradient = jax.tree.map(lambda sum_: sum_ * share, gradient)
-        updates, moments = optimizer.update(gradient, state.optimizer, state.trained)
-        trained = optax.apply_updates(state.trained, updates)
+        with jax.named_scope("optimizer"):
+            updates, moments = optimizer.update(gradient, state.optimizer, state.trained)
+            trained = optax.apply_updates(state.trained, updates)
         tokens = jnp.sum(batch.segments > 0).astype(jnp.float32)
         metrics = StepMetrics(loss * share, optax.tree.norm(gradient), targets, tokens)
         counts = (targets > 0) & jnp.isfinite(metrics.loss) & jnp.isfinite(metrics.grad_norm)
