@@ -1,31 +1,41 @@
 """The one path layer: a local path or a bucket URL, opened through universal_pathlib and fsspec.
 
-Nothing here renames: in a bucket a rename is a copy and a deletion.
+Nothing here renames: in a bucket a rename is a copy and a deletion. Nothing is remembered of a bucket's listings:
+tensorstore and other processes write there too, and fsspec's clients would not see it.
 """
 
 import hashlib
 import io
+import logging
 import os
 import re
 from pathlib import Path
 from typing import BinaryIO, cast
 
 import fsspec
+import fsspec.config
 from upath import UPath
 
-PACKAGES = {
-    "gs": "gcsfs",
-    "gcs": "gcsfs",
+PACKAGES = {  # what pip is to install for the buckets of a protocol
+    "gs": "'bioinstruct-jax[gcs]'",
+    "gcs": "'bioinstruct-jax[gcs]'",
     "s3": "s3fs",
     "s3a": "s3fs",
     "abfs": "adlfs",
     "abfss": "adlfs",
     "az": "adlfs",
 }
+_CLIENTS = ("gcsfs", "aiohttp", "google", "s3fs", "aiobotocore", "botocore", "adlfs", "azure")
+
+for _protocol in PACKAGES:  # orbax's own instances of a client take this from here too
+    fsspec.config.conf.setdefault(_protocol, {}).setdefault("use_listings_cache", False)
+logging.getLogger("gcsfs").setLevel(logging.CRITICAL)  # it logs a traceback for what it raises, too
 
 
 def path(text: str | os.PathLike[str]) -> UPath:
     """The path behind a name in a configuration: ``runs``, ``~/data``, ``gs://bucket/folder``, ``memory://x``.
+
+    ``gcs://`` becomes ``gs://``, the only one that orbax and tensorstore know.
 
     Raises ValueError for an empty name, a NUL, an unknown ``~user`` or protocol, and one whose package is missing.
     """
@@ -44,6 +54,8 @@ def path(text: str | os.PathLike[str]) -> UPath:
             raise ValueError(
                 f"{name}: unknown protocol {protocol!r}; use a local path, gs://, s3:// or another one fsspec knows"
             ) from error
+        if protocol == "gcs":
+            name = f"gs{name[3:]}"
     elif name.startswith("~"):
         try:
             name = str(Path(name).expanduser())
@@ -55,6 +67,17 @@ def path(text: str | os.PathLike[str]) -> UPath:
 def is_local(place: UPath) -> bool:
     """Whether a path lies on a disk of this machine, as opposed to a bucket."""
     return place.protocol in ("", "file", "local")
+
+
+def make_folder(folder: UPath) -> None:
+    """Makes a folder and those above it. A bucket needs none, and its client would make a bucket that is not there."""
+    if folder.protocol not in PACKAGES:
+        folder.mkdir(parents=True, exist_ok=True)
+
+
+def from_bucket(error: BaseException) -> bool:
+    """Whether an error is one of a bucket's client, which need not be an OSError: no network, no quota, no login."""
+    return type(error).__module__.partition(".")[0] in _CLIENTS
 
 
 def open_bytes(file: UPath) -> BinaryIO:
@@ -97,5 +120,5 @@ def read_text(file: UPath) -> str:
 
 def write_text(file: UPath, text: str) -> None:
     """Writes UTF-8 with the line ends of ``text`` on every system, and makes the folders above."""
-    file.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(file.parent)
     file.write_bytes(text.encode("utf-8"))

@@ -11,7 +11,7 @@ from upath import UPath
 
 from bioinstruct_jax import settings
 from bioinstruct_jax.config import Mesh, Train
-from bioinstruct_jax.files import path
+from bioinstruct_jax.files import make_folder, path
 from bioinstruct_jax.training.metrics import read_rows
 
 PROTOCOLS = ("", "file", "local", "gs", "gcs", "s3")  # where orbax writes checkpoints
@@ -171,7 +171,7 @@ def open_run(job: Train, *, writes: bool = True, accept_changes: bool = False) -
             )
     elif writes:
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            make_folder(folder)
             saved.write_text(settings.dump(job), encoding="utf-8")
         except OSError as error:
             raise OSError(

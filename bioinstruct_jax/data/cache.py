@@ -73,7 +73,7 @@ def save(folder: UPath, built: rows.Built) -> None:
     """
     part = folder / uuid.uuid4().hex
     try:
-        part.mkdir(parents=True)
+        files.make_folder(part)
         arrays = {}
         for name in rows.DTYPES:
             buffer = io.BytesIO()

@@ -16,6 +16,7 @@ import numpy as np
 from jax import P
 from upath import UPath
 
+from bioinstruct_jax.files import make_folder
 from bioinstruct_jax.interop.hub_folder import INDEX, SINGLE, check, check_tied, find, hub_tensors
 from bioinstruct_jax.interop.tensor_file import BLOCK, Tensor, read_rows, write
 from bioinstruct_jax.model.weights import Weight
@@ -199,7 +200,7 @@ def save_tensors(
     names = [SINGLE] if count == 1 else [f"model-{i:05}-of-{count:05}.safetensors" for i in range(1, count + 1)]
     first = jax.process_index() == 0
     if first:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         for old in (folder / "config.json", folder / INDEX, *folder.glob("model*.safetensors")):
             old.unlink(missing_ok=True)
     for name, shard in zip(names, shards, strict=True):

@@ -97,7 +97,7 @@ def check(out: UPath, sources: dict[str, UPath]) -> None:
 
 def begin(out: UPath) -> None:
     """Make a folder that was checked and mark it as unfinished; what an unfinished export left there is removed."""
-    out.mkdir(parents=True, exist_ok=True)
+    files.make_folder(out)
     files.write_text(out / MARK, '{"unfinished": "the same export command, run again, completes this folder"}\n')
     (out / "config.json").unlink(missing_ok=True)
     for file in list(out.iterdir()):

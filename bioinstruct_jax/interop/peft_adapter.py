@@ -55,7 +55,7 @@ def save(
     numbers = [to_host(arrays[t.path], table[t.path], t.layer) for t in tensors]
     if jax.process_index() != 0:
         return
-    folder.mkdir(parents=True, exist_ok=True)
+    files.make_folder(folder)
     (folder / CONFIG).unlink(missing_ok=True)
     write(folder / WEIGHTS, entries, numbers)
     save_tokenizer(folder, tokenizer)
