@@ -17,7 +17,7 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from bioinstruct_jax import settings
+from bioinstruct_jax import files, settings
 from bioinstruct_jax.config import Flag, Natural, Positive, Train, config
 from bioinstruct_jax.interrupt import Interrupt, StoppedError, Terminated, leave
 from bioinstruct_jax.resources import resource
@@ -117,6 +117,11 @@ def _ended(error: Exception, many: bool) -> tuple[int, str]:
         )
     if isinstance(error, OSError) and error.errno in NO_ROOM:
         return CANNOT_SAVE, f"error: the run cannot write any more: {error}. Make room; the same command goes on"
+    if files.from_bucket(error):
+        return CANNOT_SAVE, (
+            f"error: a bucket cannot be used: {type(error).__name__}: {error}. Look at login, quota and network; "
+            "the same command goes on"
+        )
     for kind, code in codes.items():
         if isinstance(error, kind):
             return code, f"error: {error}"
@@ -290,9 +295,7 @@ def run(job: Train, interrupt: Interrupt, *, accept_changes: bool = False) -> No
                         ending = watch.exhausted(training.early_stopping)
                         saving = saving or ending or (lowest and training.best == "held_out_loss")
                     if saving:
-                        if metrics:
-                            metrics.flush()
-                        checkpoints.save(step, now, recorder.values)
+                        checkpoints.save(step, now, recorder.values, before=metrics.flush if metrics else None)
                     if stopping:
                         checkpoints.settle()
                         raise StoppedError(interrupt.received or signal.SIGTERM, step)

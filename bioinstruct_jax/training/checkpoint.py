@@ -80,25 +80,36 @@ class Checkpoints:
 
     # ---------------------------------------------------------------- writing
 
-    def save(self, step: int, state: State, metrics: dict[str, float] | None = None) -> None:
+    def save(
+        self,
+        step: int,
+        state: State,
+        metrics: dict[str, float] | None = None,
+        *,
+        before: Callable[[], None] | None = None,
+    ) -> None:
         """Start writing the state after `step` optimizer steps; waits for an earlier write first.
 
         Args:
             metrics: values of this step by name; a NaN is never the best.
+            before: writes what a checkpoint must not be ahead of; if it fails, this checkpoint has failed.
 
         Raises:
             SaveError: this one or an earlier one is one failure too many.
         """
         self.wait()
         place = self.folder / str(step)
-        if processes.agreed(int(processes.first() and self._there(place))):
-            return
         try:
+            if before:
+                before()
+            if processes.agreed(int(processes.first() and self._there(place))):
+                return
             if processes.first():
                 manifest.remove(place)
             processes.meet(f"checkpoint {step}")
             self._checkpointer.save(_address(place / STATE), args=ocp.args.StandardSave(_named(state)))
         except Exception as error:  # a disk or a bucket fails in the ways of its own client
+            self._drain()
             self._fail(step, error)
             return
         self._writing = threading.Thread(target=self._finish, args=(step, metrics or {}), name=f"checkpoint {step}")
@@ -144,7 +155,18 @@ class Checkpoints:
                 manifest.write(self.folder / str(step), Saved(step, self.about, metrics), self.settings)
                 self._prune()
         except Exception as error:
+            self._drain()
             self._error = error
+
+    def _drain(self) -> None:
+        """Take the further errors of a save that failed out of orbax, or the next save would be told of them.
+
+        There is at most one of its arrays and one of each of its few files of metadata.
+        """
+        for _ in range(8):
+            with contextlib.suppress(Exception):
+                self._checkpointer.wait_until_finished()
+                return
 
     def _fail(self, step: int, error: Exception) -> None:
         self._failed, self._why = self._failed + 1, _first_line(error)
@@ -257,8 +279,10 @@ class Checkpoints:
         """Every checkpoint with a sound manifest, oldest first; their files are not looked at."""
         found = []
         for step in self._steps():
-            with contextlib.suppress(*_DAMAGE):
+            try:
                 found.append(manifest.read(self.folder / str(step)))
+            except _DAMAGE as error:
+                self._raise_if_unreachable(error)
         return found
 
     def _verified(self, step: int) -> Saved | None:
@@ -266,8 +290,15 @@ class Checkpoints:
         try:
             return manifest.verify(self.folder / str(step))
         except _DAMAGE as error:
+            self._raise_if_unreachable(error)
             self.say(f"WARNING: the checkpoint of step {step} in {self.folder} cannot be used: {_first_line(error)}")
             return None
+
+    def _raise_if_unreachable(self, error: Exception) -> None:
+        """A bucket that cannot be read says nothing of what stands in it; a file that a disk cannot read is damaged."""
+        missing = isinstance(error, FileNotFoundError)
+        if isinstance(error, OSError) and not missing and not files.is_local(self.folder):
+            raise error
 
 
 def _address(place: UPath) -> str:

@@ -3,6 +3,7 @@
 Nothing is renamed and nothing rests on the order of a listing, so a bucket serves as well as a disk.
 """
 
+import contextlib
 import hashlib
 import json
 import shutil
@@ -66,7 +67,8 @@ def remove(place: UPath) -> None:
     if files.is_local(place):
         shutil.rmtree(place.path)
     else:
-        place.fs.rm(place.path, recursive=True)
+        with contextlib.suppress(FileNotFoundError):  # the manifest was all that was left of it
+            place.fs.rm(place.path, recursive=True)
 
 
 def _saved(content: dict[str, Any]) -> Saved:

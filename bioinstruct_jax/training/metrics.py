@@ -5,7 +5,9 @@ float32. JSON has no NaN and no infinity: they are written as the texts "NaN", "
 Python's `float()` reads. Nothing here imports JAX: give host values (`jax.device_get`), Python's or NumPy's.
 """
 
+import contextlib
 import json
+import logging
 import math
 import os
 import time
@@ -16,9 +18,10 @@ from typing import Protocol
 import numpy as np
 from upath import UPath
 
-from bioinstruct_jax.files import is_local
+from bioinstruct_jax.files import is_local, make_folder
 from bioinstruct_jax.settings import SettingsError
 
+log = logging.getLogger(__name__)
 Value = int | float | str | None | np.generic | np.ndarray
 
 _BETWEEN_UPLOADS = 60.0  # seconds; a bucket object cannot grow, so each upload writes the whole file
@@ -53,7 +56,7 @@ class Rows:
         self._local = is_local(file)
         old = file.read_bytes() if file.exists() else b""
         self._text = _up_to(old, after, file) if after else b""
-        file.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(file.parent)
         if self._local and old.startswith(self._text):  # cut off, for writing it again could be interrupted
             with file.open("ab") as stream:
                 stream.truncate(len(self._text))
@@ -72,7 +75,11 @@ class Rows:
         self._text += line
         self._dirty = True
         if time.monotonic() - self._uploaded > _BETWEEN_UPLOADS:
-            self.flush()
+            try:
+                self.flush()
+            except Exception as error:  # the rows are still here, and the next checkpoint needs them there
+                self._uploaded = time.monotonic()
+                log.warning("%s cannot be written now (%s: %s)", self.file, type(error).__name__, error)
 
     def flush(self) -> None:
         """Have every row in the file. Call it before a checkpoint is made, so that no checkpoint is ahead of it."""
@@ -117,16 +124,21 @@ class Metrics:
         self._timing.flush()
 
     def close(self) -> None:
-        self._metrics.close()
-        self._timing.close()
-        if self._tracker:
-            self._tracker.close()
+        with contextlib.ExitStack() as stack:  # each of them, whatever becomes of the others
+            if self._tracker:
+                stack.callback(self._tracker.close)
+            stack.callback(self._timing.close)
+            stack.callback(self._metrics.close)
 
     def __enter__(self) -> "Metrics":
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.close()
+        try:
+            self.close()
+        except Exception:
+            if kind is None:  # else what ended the run is told, not that the bucket takes no rows either
+                raise
 
     def _track(self, step: int, values: Mapping[str, Value]) -> None:
         if self._tracker:
