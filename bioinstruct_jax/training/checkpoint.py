@@ -214,18 +214,19 @@ class Checkpoints:
         Raises:
             ValueError: it is damaged.
         """
-        best = _best(self._all_complete(), self.best)
-        if processes.agreed(-1 if best is None else best.step) < 0 or best is None:
+        best = _best(self._all_complete(), self.best) if processes.first() else None
+        step = processes.agreed(-1 if best is None else best.step)  # others may come before its manifest was written
+        if step < 0:
             raise ValueError(
                 f"{self.folder}: no checkpoint has a {self.best} that is a number; set training.best to null and start "
                 "the same command with --accept_changes"
             )
-        if not processes.agreed(int(processes.first() and self._verified(best.step) is not None)):
+        if not processes.agreed(int(processes.first() and self._verified(step) is not None)):
             raise ValueError(
-                f"{self.folder}: the checkpoint with the lowest {self.best}, {best.step}, is damaged; "
+                f"{self.folder}: the checkpoint with the lowest {self.best}, {step}, is damaged; "
                 "start the same command again: it is made again from the one before"
             )
-        return self._read(best.step, like)
+        return self._read(step, like)
 
     @property
     def newest(self) -> int | None:

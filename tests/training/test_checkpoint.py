@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from upath import UPath
 
-from bioinstruct_jax.training import state
+from bioinstruct_jax.training import processes, state
 from bioinstruct_jax.training.checkpoint import Checkpoints, SaveError
 from bioinstruct_jax.training.manifest import MANIFEST, remove
 from bioinstruct_jax.training.optimizer import make_optimizer
@@ -130,6 +130,19 @@ def test_no_best_without_a_number(opened, this):
         checkpoints.wait()
         with pytest.raises(ValueError, match="no checkpoint has a held_out_loss that is a number"):
             checkpoints.restore_best(this.now)
+
+
+def test_of_several_processes_the_first_says_which_is_best(opened, this, tmp_path, monkeypatch):
+    # Another one may look before the first has written the manifest. Mutation: each decides by what it sees.
+    with opened(keep=3, best="held_out_loss") as checkpoints:
+        for step, loss in {1: 3.0, 2: 1.0}.items():
+            checkpoints.save(step, _at(this, step), {"held_out_loss": loss})
+    (tmp_path / "checkpoints" / "2" / MANIFEST).unlink()
+    answers = [2, 1]  # the step, and that it is sound
+    monkeypatch.setattr(processes, "first", lambda: False)
+    monkeypatch.setattr(processes, "agreed", lambda value: answers.pop(0))
+    with opened(keep=3, best="held_out_loss") as checkpoints:
+        assert int(checkpoints.restore_best(this.now).step) == 2
 
 
 def test_a_checkpoint_of_another_run_is_refused_by_name(opened, this, said):
