@@ -14,7 +14,7 @@ from bioinstruct_jax.config import Mesh, Train
 from bioinstruct_jax.files import make_folder, path
 from bioinstruct_jax.training.metrics import read_rows
 
-PROTOCOLS = ("", "file", "local", "gs", "gcs", "s3")  # where orbax writes checkpoints
+PROTOCOLS = ("file", "local", "gs", "gcs")  # where orbax writes checkpoints; it has no way to s3://
 _PACKAGES = ("bioinstruct-jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "transformers", "numpy")
 
 
@@ -154,12 +154,13 @@ def open_run(job: Train, *, writes: bool = True, accept_changes: bool = False) -
     Raises:
         ValueError: if a run of that name has other settings; names each that differs.
     """
+    protocol, mark, _ = job.runs_dir.partition("://")
+    if mark and protocol not in PROTOCOLS:
+        raise ValueError(
+            f"runs_dir {job.runs_dir!r}: checkpoints can be written to local disk and to gs://, not to {protocol}://"
+        )
     folder = path(job.runs_dir) / job.name
     saved = folder / "config.yaml"
-    if folder.protocol not in PROTOCOLS:
-        raise ValueError(
-            f"runs_dir {job.runs_dir!r}: checkpoints can be written to local disk, gs:// and s3://, not to {folder.protocol}://"
-        )
     # A run that failed before its first step binds nobody.
     if saved.exists() and any((folder / name).exists() for name in ("metrics.jsonl", "checkpoints")):
         old = settings.loads(saved.read_text(encoding="utf-8"), job=Train, where=str(saved))

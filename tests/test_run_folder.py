@@ -57,3 +57,10 @@ def test_a_place_that_cannot_hold_a_run_is_named(tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(OSError, match=r"runs_dir '.*file': the run folder .* cannot be made"):
         open_run(_job(tmp_path / "file"))
+
+
+@pytest.mark.parametrize("protocol", ["s3", "memory", "abfs"])
+def test_a_bucket_that_orbax_cannot_write_to_is_refused_before_anything_is_loaded(protocol):
+    # Mutation: s3 let through: orbax takes s3:/bucket for a relative path, at the first checkpoint.
+    with pytest.raises(ValueError, match=f"local disk and to gs://, not to {protocol}://"):
+        open_run(_job(f"{protocol}://bucket/runs"))
