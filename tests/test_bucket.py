@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import fsspec.config
 import jax
 import numpy as np
 import pytest
@@ -28,6 +29,7 @@ def bucket():
     with ObjectStore() as store, pytest.MonkeyPatch.context() as patch:
         for name, value in store.environment.items():
             patch.setenv(name, value)
+        patch.setitem(fsspec.config.conf["gs"], "token", "anon")  # fsspec read the environment when it was imported
         yield store
 
 
