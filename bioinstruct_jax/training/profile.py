@@ -178,7 +178,7 @@ class Window:
             made = table(events(trace), kinds(self.program.as_text() or ""), steps, seconds)
             for file in filter(Path.is_file, trace.rglob("*")):
                 place = self.folder / file.relative_to(trace).as_posix()
-                place.parent.mkdir(parents=True, exist_ok=True)
+                files.make_folder(place.parent)
                 place.write_bytes(file.read_bytes())
         files.write_text(self.folder / "table.json", json.dumps({"steps": steps, "seconds": made}, indent=1) + "\n")
         return made
