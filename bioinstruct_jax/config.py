@@ -322,6 +322,10 @@ class Train:
     platform: Annotated[Literal["auto", "cpu", "gpu", "tpu"], Field(description="auto: the best that JAX finds")] = (
         "auto"
     )
+    deterministic: Annotated[
+        Flag,
+        Field(description="on a GPU: only kernels whose sums do not depend on timing; slower. CPU and TPU: as ever"),
+    ] = False
     trainable: Annotated[
         Literal["lora", "all"], Field(description="lora: adapters on a frozen base; all: full fine-tuning")
     ] = "lora"

@@ -82,8 +82,10 @@ class RunFolder:
         if self.writes:
             (self.path / name).write_text(text, encoding="utf-8")
 
-    def write_environment(self, devices: list[str], mesh: dict[str, int], processes: int) -> None:
-        """Versions, devices and command, for whoever asks later why two runs differ."""
+    def write_environment(
+        self, devices: list[str], mesh: dict[str, int], processes: int, compiler_options: dict[str, str | bool]
+    ) -> None:
+        """Versions, devices, compiler options and command, for whoever asks later why two runs differ."""
         self.write_json(
             "environment.json",
             {
@@ -94,6 +96,7 @@ class RunFolder:
                 "devices": devices,
                 "mesh": mesh,
                 "processes": processes,
+                "compiler_options": compiler_options,
                 "arguments": sys.argv[1:],
             },
         )
@@ -145,7 +148,7 @@ class RunFolder:
 def open_run(job: Train, *, writes: bool = True, accept_changes: bool = False) -> RunFolder:
     """The run folder of a job: a new one, or the one that stands there if its settings are the same.
 
-    Where a run computes and what it keeps may change on the way: mesh, platform, tracker, number of checkpoints.
+    Where a run computes and what it keeps may change on the way: mesh, platform, determinism, tracker and so on.
 
     Args:
         writes: false for all but the first of several processes; call it there first.
@@ -190,4 +193,4 @@ def open_run(job: Train, *, writes: bool = True, accept_changes: bool = False) -
 def _free_to_change(job: Train) -> Train:
     """The job with one value for whatever may change while a run goes on."""
     training = replace(job.training, keep_checkpoints=1, save_failures=0)
-    return replace(job, mesh=Mesh(), platform="auto", track="none", training=training)
+    return replace(job, mesh=Mesh(), platform="auto", deterministic=False, track="none", training=training)

@@ -156,7 +156,7 @@ def run(job: Train, interrupt: Interrupt, *, accept_changes: bool = False) -> No
     from bioinstruct_jax.reporting import run_report
     from bioinstruct_jax.reporting.plot import loss_plot
     from bioinstruct_jax.reporting.progress import Progress
-    from bioinstruct_jax.training import flops, optimizer, processes, sharding, state
+    from bioinstruct_jax.training import flops, optimizer, processes, recipes, sharding, state
     from bioinstruct_jax.training.checkpoint import Checkpoints
     from bioinstruct_jax.training.held_out import HeldOut
     from bioinstruct_jax.training.metrics import Metrics, open_tracker
@@ -250,8 +250,12 @@ def run(job: Train, interrupt: Interrupt, *, accept_changes: bool = False) -> No
         progress.phase("compiling")
         # A compiled program never compiles again: it refuses what does not fit it.
         step_function = jax.jit(train_step(plan.graph, adamw, job.seed), donate_argnums=0)
-        program = step_function.lower(now, frozen, batch_of(first)).compile()
-        held_out = HeldOut(data.held_out, plan.graph, now.trained, frozen, micro_rows, mesh) if data.held_out else None
+        device = mesh.devices.flat[0]
+        options = recipes.compiler_options(device.platform, device.device_kind, job.deterministic)
+        program = step_function.lower(now, frozen, batch_of(first)).compile(compiler_options=options)
+        held_out = None
+        if data.held_out:
+            held_out = HeldOut(data.held_out, plan.graph, now.trained, frozen, micro_rows, mesh, options)
         rates = np.asarray(optimizer.schedule(job.optimizer, steps)(jnp.arange(steps)))
         cost, peak = flops.per_token(job, origin.shape), flops.peak_flops(jax.devices())
 
@@ -262,7 +266,7 @@ def run(job: Train, interrupt: Interrupt, *, accept_changes: bool = False) -> No
             job, steps, rates, cost, peak, metrics, progress, watch, rows_of, lambda: checkpoints.newest
         )
         devices = [device.device_kind for device in jax.devices()]
-        folder.write_environment(devices, dict(mesh.shape), jax.process_count())
+        folder.write_environment(devices, dict(mesh.shape), jax.process_count(), options)
 
         # ---------------------------------------------------------------- the loop
         progress.phase("training")

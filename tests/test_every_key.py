@@ -29,7 +29,7 @@ from bioinstruct_jax.data.prompts import ALPACA_INPUT, ALPACA_NO_INPUT, template
 from bioinstruct_jax.interop import base, hub_config, start
 from bioinstruct_jax.model.loss import Batch
 from bioinstruct_jax.model.weights import base_weights
-from bioinstruct_jax.training import sharding, state
+from bioinstruct_jax.training import recipes, sharding, state
 from bioinstruct_jax.training.optimizer import make_optimizer
 from bioinstruct_jax.training.step import train_step
 
@@ -190,6 +190,11 @@ def adapter(changes: dict[str, Any]) -> object:
     return start.resolve(this, base.resolve(this, len(fast)).shape, template("alpaca", fast))
 
 
+def options(changes: dict[str, Any]) -> object:
+    """What the compiler is told for a GPU; tests/training/test_recipes.py shows that training tells it."""
+    return recipes.compiler_options("gpu", "NVIDIA H200", job(changes).deterministic)
+
+
 def settings(changes: dict[str, Any]) -> bool:
     """Whether the settings are taken."""
     return bool(job(changes))
@@ -232,6 +237,7 @@ KEYS = {
     "runs_dir": Seen("HOME/elsewhere", folder),
     "seed": Seen(1, step, {"lora.dropout": 0.1}),
     "platform": Seen("tpu", platform),
+    "deterministic": Seen(True, options),
     "trainable": Seen("all", step, {"lora": {}}),
     "model.weights": Seen("HOME/base", model),
     "model.revision": Seen("v2", model, {"model.weights": "o/m"}),

@@ -20,11 +20,22 @@ class HeldOut:
         graph, trained, frozen: the model; trees of arrays or of ShapeDtypeStructs, as they will be given to `loss`.
         size: rows in one evaluation batch; a multiple of the devices that share a batch.
         mesh: where the model lies.
+        options: of the compiler, as `recipes.compiler_options` gives them.
     """
 
-    def __init__(self, rows: Rows, graph: nnx.GraphDef, trained: Any, frozen: Any, size: int, mesh: jax.sharding.Mesh):
+    def __init__(
+        self,
+        rows: Rows,
+        graph: nnx.GraphDef,
+        trained: Any,
+        frozen: Any,
+        size: int,
+        mesh: jax.sharding.Mesh,
+        options: dict[str, str | bool],
+    ):
         self.rows, self.size, self.mesh = rows, size, mesh
-        self.program = jax.jit(held_out_step(graph)).lower(trained, frozen, self._batch(0)).compile()
+        lowered = jax.jit(held_out_step(graph)).lower(trained, frozen, self._batch(0))
+        self.program = lowered.compile(compiler_options=options)
 
     def _batch(self, first: int) -> Batch:
         """Rows `first` to `first + size`, the last batch filled up with padding; each process brings its share."""

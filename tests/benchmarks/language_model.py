@@ -111,7 +111,7 @@ def model_losses(job: Train, folder: Path, data: dataset.Dataset) -> Iterator[tu
         ("model", data.held_out),
         ("model, one token of context", pairs(data.held_out, job.data.length)),
     ):
-        loss, targets = HeldOut(rows, plan.graph, trained, plan.frozen, 4, mesh).loss(trained, plan.frozen)
+        loss, targets = HeldOut(rows, plan.graph, trained, plan.frozen, 4, mesh, {}).loss(trained, plan.frozen)
         yield name, loss, targets
 
 

@@ -18,7 +18,7 @@ def test_it_is_the_loss_that_training_reports(count):
     with jax.set_mesh(this.mesh):
         _, metrics = this.step(this.now, this.frozen, on_mesh(arrays, this.mesh))
         for size in (2, 3, 16):
-            held_out = HeldOut(rows, this.plan.graph, this.now.trained, this.frozen, size, this.mesh)
+            held_out = HeldOut(rows, this.plan.graph, this.now.trained, this.frozen, size, this.mesh, {})
             loss, targets = held_out.loss(this.now.trained, this.frozen)
             assert loss == pytest.approx(float(metrics.loss), rel=1e-5)
             assert targets == int(metrics.target_tokens)

@@ -65,7 +65,7 @@ def test_devices_left_without_rows_by_a_short_last_batch_do_not_count(sizes):
     found = []
     for this, size in ((one, 5), (moved(one, sizes), 8)):
         with jax.set_mesh(this.mesh):
-            held_out = HeldOut(rows, this.plan.graph, this.now.trained, this.frozen, size, this.mesh)
+            held_out = HeldOut(rows, this.plan.graph, this.now.trained, this.frozen, size, this.mesh, {})
             found.append(held_out.loss(this.now.trained, this.frozen))
     assert found[0] == pytest.approx(found[1], rel=1e-5)
     assert found[0][1] == found[1][1] > 0
