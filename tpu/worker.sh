@@ -50,6 +50,7 @@ start() {
         return 0
     fi
     [ "$(content attempt)" != "$2" ] || return 0 # it ran and has ended
+    set -m # or what is started would be born deaf to Ctrl-C
     setsid nohup bash "${BASH_SOURCE[0]}" run "$1" "$2" >"$home/logs/$2.log" 2>&1 </dev/null &
     for _ in $(seq 100); do
         [ "$(content attempt)" != "$2" ] || return 0
@@ -59,7 +60,7 @@ start() {
 }
 
 run() {
-    local job=$1 attempt=$2 child code worker
+    local job=$1 attempt=$2 child code worker pause
     trap : TERM INT HUP # the child is told by the system; this shell stays to write down how it ended
     # shellcheck source=/dev/null
     . "$home/job.env"
@@ -70,7 +71,7 @@ run() {
     export JAX_COMPILATION_CACHE_DIR="$BIO_BUCKET/cache"
     export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=0 JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES=-1
     cd "$home/source"
-    set -m # or the child would be born deaf to Ctrl-C
+    set -m # as in `start`
     eval "exec \"\$home/venv/bin/python\" -m bioinstruct_jax.train $BIO_TRAIN" \
         '--name="$BIO_NAME" --runs_dir="$BIO_BUCKET/runs" --distributed' &
     child=$!
@@ -81,9 +82,9 @@ run() {
         kill -0 "$child" 2>/dev/null || break
     done
     echo "training ended with exit code $code"
-    for _ in 1 2 3 4 5; do
+    for pause in 1 2 3 4 5; do
         printf '%s %s\n' "$worker" "$code" | gcloud storage cp - "$job/exits/$attempt/worker-$worker" && break
-        sleep 5
+        sleep "$pause"
     done
     echo "$code" >"$state/exit"
     gcloud storage cp "$home/logs/$attempt.log" "$job/logs/$attempt-worker-$worker.log" || true

@@ -21,11 +21,8 @@ for _ in $(seq 300); do sleep 0.1; done
 @pytest.fixture
 def slurm(tmp_path):
     """A function of (code of srun, more environment) that starts the script; its folder notes what was called."""
-    scripts = {
-        "srun": SRUN,
-        "squeue": "echo ${STATE:-RUNNING}\n",
-        "scontrol": 'echo "$*" >scontrol; exit ${REFUSE:-0}\n',
-    }
+    scripts = {"srun": SRUN, "squeue": "echo ${STATE-RUNNING}\n"}
+    scripts["scontrol"] = 'echo "$*" >scontrol; exit ${REFUSE:-0}\n'
     (tmp_path / "bin").mkdir()
     for name, text in scripts.items():
         (tmp_path / "bin" / name).write_text(text if text.startswith("#!") else "#!/bin/bash\n" + text)
