@@ -123,7 +123,7 @@ situation() {
     esac
     case $queue/$node in
         ACTIVE/ABSENT | */PREEMPTED | */TERMINATED) echo DEAD ;;
-        */CREATING | */STARTING | */RESTARTING | */REIMAGING | */REPAIRING | */DELETING) echo WAITING ;;
+        */CREATING | */STARTING | */STOPPING | */RESTARTING | */REIMAGING | */REPAIRING | */DELETING) echo WAITING ;;
         *) echo "$node" ;;
     esac
 }
@@ -132,19 +132,30 @@ remains() { # what exists, and how to end paying for it
     local queue node
     node=$(node_state) queue=$(queue_state)
     [ "$dry" = no ] || return 0
+    if [ "$queue/$node" = ABSENT/ABSENT ]; then
+        say "There is no TPU or request named $BIO_NAME in $BIO_ZONE; only the bucket is paid for."
+        return 0
+    fi
+    case $node in
+        ABSENT | UNKNOWN) ;;
+        *) say "The TPU $BIO_NAME in $BIO_ZONE still exists ($node) and is PAID FOR." ;;
+    esac
+    case $queue in
+        ABSENT | UNKNOWN) ;;
+        *) say "The request $BIO_NAME in $BIO_ZONE still exists ($queue): it is a TPU or may become one." ;;
+    esac
     case $queue/$node in
-        ABSENT/ABSENT) say "There is no TPU or request named $BIO_NAME in $BIO_ZONE; only the bucket is paid for." ;;
         *UNKNOWN*)
-            say "The cloud does not say whether $BIO_NAME in $BIO_ZONE still exists. If it does, it is PAID FOR. Look:"
+            say "The cloud does not say whether all of $BIO_NAME in $BIO_ZONE still exists; what does is PAID FOR. Look:"
             say "    gcloud compute tpus tpu-vm list --project=$BIO_PROJECT --zone=$BIO_ZONE"
             say "    gcloud compute tpus queued-resources list --project=$BIO_PROJECT --zone=$BIO_ZONE"
             ;;
-        *)
-            [ "$node" = ABSENT ] || say "The TPU $BIO_NAME in $BIO_ZONE still exists ($node) and is PAID FOR."
-            [ "$queue" = ABSENT ] || say "The request $BIO_NAME in $BIO_ZONE still exists ($queue): it is or may become a TPU."
-            say "Delete: $again delete --yes"
-            ;;
     esac
+    say "Delete: $again delete --yes"
+}
+
+by_hand() { # STATE
+    fail "the TPU $BIO_NAME is $1, by somebody's hand: start it, or delete it with: $again delete"
 }
 
 # -------------------------------------------------------------------- making and deleting
@@ -204,7 +215,7 @@ under IAM & Admin > Quotas (Cloud TPU API); access needs roles/tpu.admin; names 
                 }
                 back_off "$unknown"
                 ;;
-            *) fail "the TPU $BIO_NAME is $found, by somebody's hand: start it, or delete it with: $again delete" ;;
+            *) by_hand "$found" ;;
         esac
     done
 }

@@ -194,11 +194,11 @@ watch() { # until training has ended for good
                 warn "the cloud does not answer: $(tail -n 1 "$errors" 2>/dev/null)"
                 back_off "$unknown"
                 ;;
-            ending/*)
-                ((++silent))
+            */READY | */WAITING)
+                [ "$verdict" = running ] || ((++silent))
                 pause "$BIO_POLL"
                 ;;
-            *) pause "$BIO_POLL" ;;
+            *) by_hand "$found" ;;
         esac
     done
 }
@@ -214,10 +214,10 @@ restart() { # REASON; sets what watch knows of the attempt
 explain() {
     local log="Its last words: gcloud storage cat '$job/logs/$attempt-worker-0.log'"
     case $1 in
-        2) say "training refuses its settings or input (exit code 2). Mend what it names. $log" ;;
-        3) say "loss or gradient are not finite (exit code 3): another setting is needed, with --accept_changes. $log" ;;
-        4) say "checkpoints cannot be written (exit code 4): see to the bucket and its rights; the same command goes on. $log" ;;
-        130) say "training was ended by a person (exit code 130) and has saved; $again launch goes on" ;;
+        2) say "training refuses its settings or input (exit code 2). Mend what it names, then: $again run. $log" ;;
+        3) say "loss or gradient are not finite (exit code 3). BIO_TRAIN needs another setting and --accept_changes. $log" ;;
+        4) say "checkpoints cannot be written (exit code 4): see to the bucket and its rights, then: $again run. $log" ;;
+        130) say "training was ended by a person (exit code 130) and has saved; to go on: $again run" ;;
         *) say "training ended with exit code $1, which starting again would not mend. $log" ;;
     esac
 }

@@ -8,6 +8,8 @@ import pytest
 
 from tests.tpu.cloud import Cloud
 
+pytestmark = pytest.mark.slow
+
 PAID = "still exists (READY) and is PAID FOR"
 QUOTA = "ERROR: RESOURCE_EXHAUSTED: Quota limit 'TPUV5sLitepodPerProjectPerZone' has been exceeded. Limit: 4"
 FULL = 'ERROR: RESOURCE_EXHAUSTED: There is no more capacity in the zone "zone"'
@@ -30,9 +32,6 @@ def test_a_refused_request_is_not_made_again(cloud: Cloud):
     assert order(cloud) == ["tpu-vm create"]
     assert "Quota is asked for" in done.stderr
     assert "There is no TPU or request named job" in done.stdout
-
-
-pytestmark = pytest.mark.slow  # of this module
 
 
 def test_a_full_zone_is_asked_again(cloud: Cloud):
@@ -235,7 +234,7 @@ def test_a_cloud_that_never_answers(cloud: Cloud):
     done = cloud.run("create")
     assert done.returncode == 1
     assert BROKEN in done.stderr
-    assert "does not say whether job in zone still exists" in done.stdout
+    assert "does not say whether all of job in zone still exists" in done.stdout
     assert not order(cloud)
 
 
@@ -262,6 +261,16 @@ def test_a_second_watcher_a_second_launch_and_a_stop(cloud: Cloud):
     said = [watcher.communicate(timeout=90)[0] for watcher in (first, second)]
     assert [first.returncode, second.returncode] == [130, 130], said
     assert [len(cloud.starts(worker)) for worker in (0, 1)] == [1, 1]
+
+
+def test_a_tpu_stopped_by_hand_ends_the_watching(cloud: Cloud):
+    # Mutation: any state that is not known looked at for ever.
+    cloud.training("hang")
+    cloud.has(rules=[{"match": "cat .*/exits/", "skip": 2, "set": {"node": "STOPPED"}, "kill": "KILL"}])
+    done = cloud.run("run")
+    assert done.returncode == 1
+    assert "is STOPPED, by somebody's hand" in done.stderr
+    assert "still exists (STOPPED)" in done.stdout
 
 
 def test_a_watcher_that_finds_no_run(cloud: Cloud):
