@@ -82,12 +82,12 @@ run() {
         kill -0 "$child" 2>/dev/null || break
     done
     echo "training ended with exit code $code"
+    gcloud storage cp "$home/logs/$attempt.log" "$job/logs/$attempt-worker-$worker.log" || true
     for pause in 1 2 3 4 5; do
         printf '%s %s\n' "$worker" "$code" | gcloud storage cp - "$job/exits/$attempt/worker-$worker" && break
         sleep "$pause"
     done
     echo "$code" >"$state/exit"
-    gcloud storage cp "$home/logs/$attempt.log" "$job/logs/$attempt-worker-$worker.log" || true
 }
 
 alive() {

@@ -2,11 +2,12 @@
 
 import os
 import signal
+import sys
 import time
 
 import pytest
 
-from tests.tpu.cloud import Cloud
+from tests.tpu.cloud import ROOT, Cloud
 
 pytestmark = pytest.mark.slow
 
@@ -212,6 +213,17 @@ def test_a_code_that_does_not_reach_the_bucket_is_asked_for(cloud: Cloud):
     cloud.training("3")
     cloud.has(rules=[{"match": "storage cp - ", "times": 5, "rc": 1}])
     assert cloud.run("run").returncode == 3
+
+
+def test_training_itself_and_its_last_words(cloud: Cloud):
+    # The real program in the place of the stand-in: its command line as the worker's shell makes it, its code, its log.
+    (cloud.folder / "train").write_text(f'#!/bin/sh\nPYTHONPATH={ROOT} exec {sys.executable} "$@"\n')
+    done = cloud.run("run", TRAIN="tiny --optimizer.learning_rat=1 --lora.targets='[q_proj, v_proj]'")
+    assert done.returncode == 2
+    (log,) = (cloud.folder / "bucket/jobs/job/logs").iterdir()
+    assert "--optimizer.learning_rat: unknown key" in log.read_text()
+    assert "training ended with exit code 2" in log.read_text()
+    assert log.name in done.stdout
 
 
 # -------------------------------------------------------------------- watching
