@@ -119,11 +119,13 @@ count_restart() {
 
 # Of lines `worker code` on standard input, the verdict: `running`, `ending` (some have ended), `finished`, `again CODE`,
 # `stop CODE`. A worker may take a peer that vanished for a mistake of its own (code 1), so 1 counts when all are known.
+# Worker 0 writes the results and ends well only when all have come that far: its 0 needs no word of silent others.
 judge() { # WORKERS patient|impatient
-    local worker code ended=0 well=0 lost='' wrong=''
+    local worker code ended=0 well=0 first='' lost='' wrong=''
     while read -r worker code; do
         [ -n "$worker" ] && [ "$code" != running ] || continue
         ((++ended))
+        [ "$worker" != 0 ] || first=$code
         case $code in
             0) ((++well)) ;;
             75 | 5 | 134 | 137 | 139 | 143 | gone) lost=${lost:-$code} ;;
@@ -135,7 +137,7 @@ judge() { # WORKERS patient|impatient
         echo "running"
     elif [ -n "$wrong" ] && [ "$wrong" != 1 ]; then
         echo "stop $wrong"
-    elif ((well == $1)); then
+    elif ((well == $1)) || { ((well == ended)) && [ "$first/$2" = 0/impatient ]; }; then
         echo "finished"
     elif ((ended < $1)) && [ "$2" = patient ]; then
         echo "ending"
@@ -146,14 +148,19 @@ judge() { # WORKERS patient|impatient
     fi
 }
 
+newest_attempt() { # empty where none was launched; fails where the bucket does not answer
+    ask ATTEMPT gcloud storage cat "$job/attempt" || grep -q 'matched no objects' "$errors"
+}
+
 watch() { # until training has ended for good
     local found verdict workers='' silent=0 unknown=0 looks=0 codes patience
     restarts=0 code=1
     if [ -z "${attempt:-}" ]; then
-        attempt=$(ask ATTEMPT gcloud storage cat "$job/attempt") || {
+        attempt=$(insist newest_attempt) || {
             cat "$errors" >&2
-            fail "no run named $BIO_NAME was launched with $BIO_BUCKET: $again run, or $again launch"
+            fail "the bucket $BIO_BUCKET does not answer"
         }
+        [ -n "$attempt" ] || fail "no run named $BIO_NAME was launched with $BIO_BUCKET: $again run, or $again launch"
     fi
     say "watching attempt $attempt; Ctrl-C ends the watching, not the training"
     while :; do
@@ -166,7 +173,7 @@ watch() { # until training has ended for good
         fi
         found=$(situation)
         patience=patient
-        ((silent < BIO_GRACE_POLLS)) || patience=impatient
+        if ((silent >= BIO_GRACE_POLLS)) || [ "$found" = DEAD ]; then patience=impatient; fi
         verdict=$(judge "${workers:-999999}" $patience <<<"$codes") # not known how many: not all have ended
         [ "$found" = UNKNOWN ] || unknown=0
         if [ "$dry" = yes ]; then
@@ -177,7 +184,7 @@ watch() { # until training has ended for good
         case $verdict/$found in
             finished/*)
                 code=0
-                say "training has finished on all $workers workers: $BIO_BUCKET/runs/$BIO_NAME"
+                say "training has finished: $BIO_BUCKET/runs/$BIO_NAME"
                 return 0
                 ;;
             "stop 1/DEAD") restart "preempted" ;; # what a worker makes of a peer that vanished
@@ -254,7 +261,7 @@ delete() {
 status() {
     remains
     [ "$(situation)" != READY ] || workers_say >&3
-    ask '' gcloud storage cat "$job/attempt" >&3 || say "nothing was launched"
+    say "newest attempt: $(newest_attempt)"
 }
 
 ended() { # however this script ends

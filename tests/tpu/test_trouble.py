@@ -275,6 +275,22 @@ def test_a_second_watcher_a_second_launch_and_a_stop(cloud: Cloud):
     assert [len(cloud.starts(worker)) for worker in (0, 1)] == [1, 1]
 
 
+def test_preempted_just_after_the_results_were_written(cloud: Cloud):
+    # Mutation: a TPU rented again, only to say that the run is finished.
+    cloud.training("0 hang", "0 0")
+    cloud.has(rules=[{"match": "cat .*/exits/", "skip": 30, "set": {"node": "PREEMPTED"}, "kill": "KILL"}])
+    done = cloud.run("run", GRACE_POLLS=99)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert order(cloud).count("tpu-vm create") == 1
+
+
+def test_a_bucket_that_does_not_answer_at_first(cloud: Cloud):
+    # Mutation: silence taken for a run that was never launched.
+    assert cloud.run("run").returncode == 0
+    cloud.has(rules=[{"match": "cat .*/attempt$", "times": 2, "rc": 1, "stderr": BROKEN}])
+    assert cloud.run("watch").returncode == 0
+
+
 def test_a_tpu_stopped_by_hand_ends_the_watching(cloud: Cloud):
     # Mutation: any state that is not known looked at for ever.
     cloud.training("hang")
