@@ -31,7 +31,7 @@ running() {
 }
 
 setup() {
-    running && fail "training runs here (attempt $(content attempt)); stop it first: tpu/tpu.sh stop"
+    ! running || fail "training runs here (attempt $(content attempt)); stop it first: tpu/tpu.sh stop"
     gcloud storage cat "$1/job.env" >"$home/job.env"
     # shellcheck source=/dev/null
     . "$home/job.env"
@@ -45,11 +45,8 @@ setup() {
 }
 
 start() {
-    if running; then
-        [ "$(content attempt)" = "$2" ] || fail "attempt $(content attempt) still runs; stop it first: tpu/tpu.sh stop"
-        return 0
-    fi
-    [ "$(content attempt)" != "$2" ] || return 0 # it ran and has ended
+    [ "$(content attempt)" != "$2" ] || return 0 # it runs, or has ended: ssh was cut after it was started
+    ! running || fail "attempt $(content attempt) still runs; stop it first: tpu/tpu.sh stop"
     set -m # or what is started would be born deaf to Ctrl-C
     setsid nohup bash "${BASH_SOURCE[0]}" run "$1" "$2" >"$home/logs/$2.log" 2>&1 </dev/null &
     for _ in $(seq 100); do

@@ -29,3 +29,4 @@ def cloud(tmp_path):
             os.kill(int(file.read_text()), signal.SIGKILL)
         except (ProcessLookupError, ValueError):
             continue
+    assert not (tmp_path / "broken").exists(), (tmp_path / "broken").read_text()

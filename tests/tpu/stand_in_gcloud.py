@@ -58,7 +58,7 @@ def fault(line):
         else:
             return
     if "kill" in rule:
-        kill(getattr(signal, rule["kill"]))
+        kill(getattr(signal, "SIG" + rule["kill"]))
     if "rc" in rule:
         fail(rule.get("stderr", ""), rule["rc"])
 
@@ -158,4 +158,8 @@ def main(words):
         ssh(words, now)
 
 
-main(sys.argv[1:])
+try:
+    main(sys.argv[1:])
+except Exception as error:  # a mistake of the stand-in must not pass for one of the cloud
+    Path(f"{CLOUD}/broken").write_text(repr(error))
+    raise

@@ -70,7 +70,6 @@ def test_a_preempted_run_goes_on_with_the_same_command(cloud: Cloud):
         *("tpu-vm delete", "tpu-vm create", "tpu-vm ssh", "tpu-vm ssh", "tpu-vm ssh"),
         "tpu-vm delete",  # asked for by --delete
     ]
-    assert len(cloud.calls("source.tar.gz gs")) == 0
     assert len(cloud.calls("/job.env gs://bkt")) == 1
     assert cloud.there["node"] is None
     assert "PAID FOR" not in done.stdout

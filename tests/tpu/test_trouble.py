@@ -132,6 +132,8 @@ def test_ssh_that_is_cut_after_training_was_started_starts_it_once(cloud: Cloud)
     again = f"bash ~/bioinstruct/source/tpu/worker.sh start gs://bkt/jobs/job {attempt}"
     environment = cloud.environment() | {"HOME": str(cloud.folder / "worker-0"), "TPU_WORKER_ID": "0"}
     assert os.spawnvpe(os.P_WAIT, "bash", ["bash", "-c", again], environment) == 0
+    other = again.replace(attempt, "another")
+    assert os.spawnvpe(os.P_WAIT, "bash", ["bash", "-c", other], environment) == 1  # while the first runs
     assert len(cloud.starts()) == 1
     os.killpg(watcher.pid, signal.SIGINT)
     watcher.communicate(timeout=60)
@@ -256,7 +258,7 @@ def test_a_tpu_deleted_by_hand_is_not_made_again(cloud: Cloud):
     done = cloud.run("run")
     assert done.returncode == 1
     assert "deleted by hand" in done.stderr
-    assert order(cloud).count("tpu-vm create") == 1
+    assert order(cloud).count("tpu-vm create") == 1, done.stdout + done.stderr
 
 
 def test_a_second_watcher_a_second_launch_and_a_stop(cloud: Cloud):
@@ -281,7 +283,7 @@ def test_preempted_just_after_the_results_were_written(cloud: Cloud):
     cloud.has(rules=[{"match": "cat .*/exits/", "skip": 30, "set": {"node": "PREEMPTED"}, "kill": "KILL"}])
     done = cloud.run("run", GRACE_POLLS=99)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert order(cloud).count("tpu-vm create") == 1
+    assert order(cloud).count("tpu-vm create") == 1, done.stdout + done.stderr
 
 
 def test_a_bucket_that_does_not_answer_at_first(cloud: Cloud):
