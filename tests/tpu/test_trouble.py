@@ -178,6 +178,16 @@ def test_told_to_stop_by_a_preemption(cloud: Cloud):
     assert order(cloud).count("tpu-vm create") == 2
 
 
+def test_a_worker_that_mistakes_a_preemption_for_a_fault_of_its_own(cloud: Cloud):
+    # Its code is 1 because its peer vanished. Mutations: 1 counted before all are known, or beside a preemption.
+    cloud.training("hang 1", "0 0")
+    rule = {"match": "cat .*/exits/", "skip": 20, "set": {"node": "PREEMPTED"}, "kill": "KILL"}
+    cloud.has(rules=[rule])
+    done = cloud.run("run", GRACE_POLLS=99)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert order(cloud).count("tpu-vm create") == 2
+
+
 @pytest.mark.parametrize(
     ("code", "words"), [(1, "would not mend"), (3, "not finite"), (4, "bucket"), (130, "by a person")]
 )
