@@ -211,9 +211,15 @@ watch() { # until training has ended for good
 }
 
 restart() { # REASON; sets what watch knows of the attempt
-    say "$1: the run is started again ($((restarts + 1)) of at most $BIO_RESTARTS)"
-    count_restart
-    begin again
+    local newest
+    newest=$(newest_attempt || true)
+    if [ -n "$newest" ] && [ "$newest" != "$attempt" ]; then # another watcher was faster
+        attempt=$newest
+    else
+        say "$1: the run is started again ($((restarts + 1)) of at most $BIO_RESTARTS)"
+        count_restart
+        begin again
+    fi
     workers='' silent=0 looks=0
     say "watching attempt $attempt"
 }

@@ -287,6 +287,22 @@ def test_a_second_watcher_a_second_launch_and_a_stop(cloud: Cloud):
     assert [len(cloud.starts(worker)) for worker in (0, 1)] == [1, 1]
 
 
+def test_an_attempt_that_another_watcher_started_is_followed(cloud: Cloud):
+    # Mutation: two watchers that end each other's attempts for ever.
+    cloud.training("hang", "0")
+    watcher = cloud.start("run")
+    wait_for(lambda: len(cloud.calls("/exits/")) > 1)
+    other = cloud.folder / "bucket/jobs/job/exits/other"
+    other.mkdir(parents=True)
+    (other / "worker-0").write_text("0 0\n")
+    (cloud.folder / "bucket/jobs/job/attempt").write_text("other\n")
+    os.kill(cloud.process(), signal.SIGTERM)
+    said, _ = watcher.communicate(timeout=90)
+    assert watcher.returncode == 0, said
+    assert "watching attempt other" in said
+    assert len(cloud.starts()) == 1
+
+
 def test_preempted_just_after_the_results_were_written(cloud: Cloud):
     # Mutation: a TPU rented again, only to say that the run is finished.
     cloud.training("0 hang", "0 0")
