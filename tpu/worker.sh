@@ -38,8 +38,8 @@ setup() {
     command -v uv >/dev/null || export PATH="$HOME/.local/bin:$PATH"
     [ "$(uv --version 2>/dev/null | cut -d' ' -f2)" = "$BIO_UV" ] || python3 -m pip install -q --user "uv==$BIO_UV"
     [ -x "$home/venv/bin/python" ] || uv venv -q --python "$BIO_PYTHON" "$home/venv"
-    # gcsfs: the package's way into a bucket, and that of JAX's compile cache.
-    set -- --python "$home/venv/bin/python" "$home/source[tpu]" gcsfs
+    # gcs: the package's way into a bucket, and that of JAX's compile cache.
+    set -- --python "$home/venv/bin/python" "$home/source[tpu,gcs]"
     [ -z "$BIO_CONSTRAINTS" ] || set -- "$@" --constraint "$home/source/$BIO_CONSTRAINTS"
     uv pip install -q --reinstall-package bioinstruct-jax "$@"
 }

@@ -40,6 +40,7 @@ def test_a_run_from_nothing_to_its_results(cloud: Cloud):
     assert "The TPU job in zone still exists (READY) and is PAID FOR." in done.stdout
     assert "delete --yes" in done.stdout
 
+    assert "bioinstruct/source[tpu,gcs] --constraint" in (cloud.folder / "uv").read_text()
     cache, words = cloud.starts()[0].split(" -m bioinstruct_jax.train ")
     assert cache == "gs://bkt/cache"
     job, options = settings.load(shlex.split(words.replace("=[", "='[").replace("]", "]'")), VERB, Train, train.Options)
