@@ -36,6 +36,7 @@ def test_every_option_has_a_reason_and_says_what_was_not_measured():
         assert "measured" in option.reason, option.name
 
 
+@pytest.mark.slow
 def test_training_gives_them_to_every_program_and_writes_them_down(tmp_path, monkeypatch):
     # Mutations: `job.deterministic` replaced by False; no compiler_options for the held-out loss, or for the step.
     monkeypatch.setitem(recipes.DETERMINISTIC, "cpu", recipes.DETERMINISTIC["gpu"])  # XLA takes it on any platform
