@@ -192,5 +192,5 @@ def open_run(job: Train, *, writes: bool = True, accept_changes: bool = False) -
 
 def _free_to_change(job: Train) -> Train:
     """The job with one value for whatever may change while a run goes on."""
-    training = replace(job.training, keep_checkpoints=1, save_failures=0)
+    training = replace(job.training, keep_checkpoints=1, save_failures=0, profile_steps=0, profile_after=0)
     return replace(job, mesh=Mesh(), platform="auto", deterministic=False, track="none", training=training)

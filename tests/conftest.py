@@ -4,8 +4,12 @@ import os
 import tempfile
 from pathlib import Path
 
+import hypothesis
 import pytest
 
+# A busy machine is no failure: speed is measured by tests/benchmarks.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ["JAX_CPU_ENABLE_ASYNC_DISPATCH"] = "false"  # eight devices on two cores deadlock with programs in flight
 os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"

@@ -446,6 +446,7 @@ class Pty:
         return self.child.returncode
 
 
+@pytest.mark.slow
 def test_at_a_terminal_ctrl_c_stops_an_answer_and_then_the_chat(tmp_path):
     # The real keys at a pseudo-terminal. Mutations: KeyboardInterrupt not caught while an answer is written; the answer
     # so far forgotten; caught at the prompt too; control characters shown as they are; no newline after an answer.

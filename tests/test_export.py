@@ -206,6 +206,7 @@ sys.exit(export.main(words))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["model-00003-of-", "model.safetensors.index.json", "README.md", "config.json"])
 def test_a_killed_export_looks_unfinished_and_the_same_command_completes_it(name, pair, tmp_path):
     # A real SIGKILL, just before that file is written. Mutations: config.json written before the weights; the mark

@@ -133,6 +133,7 @@ def test_a_bfloat16_base_learns_what_a_float32_one_does(tmp_path):
     assert gaps[0].max() < 2e-2
 
 
+@pytest.mark.slow
 def test_changes_are_refused_by_name_unless_they_are_accepted(tmp_path, at_step, capsys):
     file, run = write(tmp_path), tmp_path / "runs" / "run"
     at_step(2, _signal(signal.SIGTERM))

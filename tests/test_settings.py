@@ -310,7 +310,7 @@ OPTIONS = st.builds(
 WORDS = OPTIONS | st.text(max_size=20) | st.text("-=.[]{}:a1sed", max_size=20).map("--{}".format)
 
 
-@hypothesis_settings(max_examples=300, deadline=None)
+@hypothesis_settings(max_examples=300)
 @given(st.lists(WORDS, max_size=4))
 def test_any_command_line_is_read_or_refused(argv):
     # Mutation: without `except yaml.reader.ReaderError` in yaml12.read, a control character ends in a traceback
@@ -322,7 +322,7 @@ def test_any_command_line_is_read_or_refused(argv):
         assert "".join(str(error).split("\n  ")).isprintable()  # noqa: PT017
 
 
-@hypothesis_settings(max_examples=200, deadline=None)
+@hypothesis_settings(max_examples=200)
 @given(st.data())
 def test_a_changed_character_is_read_or_refused(data):
     place = data.draw(st.integers(0, len(FILE) - 1))
@@ -371,7 +371,7 @@ JOBS = st.builds(
 )
 
 
-@hypothesis_settings(max_examples=150, deadline=None)
+@hypothesis_settings(max_examples=150)
 @given(JOBS)
 def test_dump_is_read_back_equal(job):
     # Mutation: without the double quotes of yaml12._text, a path that is U+0085 comes back as a space

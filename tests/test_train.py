@@ -110,6 +110,7 @@ def test_an_interrupted_run_goes_on_as_if_it_had_not_been(finished, tmp_path, mo
         assert (run / name).read_bytes() == (finished / name).read_bytes(), name
 
 
+@pytest.mark.slow
 def test_a_base_left_by_a_start_that_failed_is_not_taken_for_the_adapters_own(finished, tmp_path, monkeypatch):
     # Mutation: `save_base` skipped where base/config.json stands leaves the base of the first seed beside the adapter.
     file = write(tmp_path)
@@ -153,6 +154,7 @@ def test_a_run_of_the_same_name_with_other_settings_is_refused(finished, capsys)
     assert "optimizer.learning_rate: 0.01 -> 0.02" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_full_fine_tuning_leaves_a_model_that_stops(tmp_path):
     # trl#976, unsloth#416: every example has EOS in its loss, so an overfitted model writes the answer and stops.
     # Mutation: Piece(template.end, True, False) in `_plain`: the model goes on after its answer.

@@ -185,7 +185,7 @@ def written(rows: list[dict], form: str) -> bytes:
 
 
 @pytest.mark.parametrize("form", ["jsonl", "json", "csv", "parquet"])
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(rows=good_rows)
 def test_hostile_text_is_read_as_it_was_written(tmp_path_factory, form, rows):
     # Mutation: lines split by str.splitlines (U+2028, U+0085), newline=None in csv_rows (CR becomes LF).
@@ -228,7 +228,7 @@ def test_a_parquet_value_that_python_cannot_hold_costs_its_row(tmp_path):
     assert ["not text" in bad[0].reason, "a value that cannot be read" in bad[1].reason] == [True, True]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.sampled_from(["jsonl", "json", "csv", "parquet"]), st.data())
 def test_a_good_file_with_some_bytes_changed(tmp_path_factory, form, data):
     # Mutation: ValueError not caught in parquet_rows: a damaged name of a column is an error without the file's name.
@@ -249,7 +249,7 @@ def test_a_good_file_with_some_bytes_changed(tmp_path_factory, form, data):
 TINY = tokenizer.load("tiny")
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(rows=good_rows.filter(bool), over_length=st.sampled_from(["drop", "truncate_input"]), packing=st.booleans())
 def test_every_record_is_packed_or_reported(rows, over_length, packing):
     # Mutation: a Refused record not put into `dropped`.

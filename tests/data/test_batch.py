@@ -7,7 +7,7 @@ from bioinstruct_jax.data.batch import batch, micro_batches
 from bioinstruct_jax.data.rows import Rows
 
 KEYS = {"tokens": np.int32, "segments": np.int32, "positions": np.int32, "weights": np.uint8}
-few = settings(max_examples=60, deadline=None)
+few = settings(max_examples=60)
 
 
 def rows_of(count: int) -> Rows:

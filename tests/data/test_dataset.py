@@ -162,6 +162,7 @@ def test_importing_the_room_loads_no_tokenizer_library():
     assert done.stdout.strip() == "[]"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif("BIOINSTRUCT_DATA" not in os.environ, reason="BIOINSTRUCT_DATA is not set")
 def test_medquad_packs_to_98_percent(tmp_path, caplog):
     # Mutation: the emptiest row instead of the fullest, not sorted

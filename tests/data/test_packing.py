@@ -34,7 +34,7 @@ def best_fit_decreasing(sizes: list[int], capacity: int) -> list[list[int]]:
     return rows
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(lengths)
 def test_every_example_is_in_exactly_one_row_that_has_room(sizes):
     rows = pack(sizes, 64)
@@ -42,7 +42,7 @@ def test_every_example_is_in_exactly_one_row_that_has_room(sizes):
     assert all(0 < sum(sizes[index] for index in row) <= 64 for row in rows)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(lengths)
 def test_it_is_best_fit_decreasing(sizes):
     # Mutation: the emptiest row (highest bit) instead of the fullest; no sorting
@@ -50,7 +50,7 @@ def test_it_is_best_fit_decreasing(sizes):
     assert sorted([64 - sum(sizes[i] for i in row)] for row in pack(sizes, 64)) == sorted(free)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(lengths)
 def test_it_is_within_the_bound_of_johnson(sizes):
     assert len(pack(sizes, 64)) <= 11 / 9 * -(-sum(sizes) // 64) * 64 / 33 + 1
@@ -65,7 +65,7 @@ def test_it_is_no_worse_than_first_fit_on_texts_of_usual_lengths(seed):
 
 
 @given(st.permutations(range(12)))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_equals_keep_their_order(order):
     # Mutation: LIFO among rows with equal room
     sizes = [5] * 6 + [3] * 6

@@ -221,7 +221,7 @@ def test_a_bad_row_in_a_parquet_file(put):
     assert [(row.line, row.reason) for row in bad] == [(2, "invalid UTF-8"), (3, "'instruction' is null, not text")]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(content=st.binary(max_size=200) | st.lists(garbage, max_size=8).map(b"\n".join), name=st.sampled_from("abcdef"))
 def test_random_bytes_end_in_rows_or_a_documented_error(tmp_path_factory, content, name):
     # Mutation: drop `except csv.Error`, or file.seek(0) in json_rows.
@@ -240,7 +240,7 @@ def test_random_bytes_end_in_rows_or_a_documented_error(tmp_path_factory, conten
         assert len(seen) == sum(map(bool, written))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     st.lists(garbage.filter(lambda text: b"\n" not in text), min_size=1, max_size=6), st.sampled_from(["jsonl", "json"])
 )
@@ -259,7 +259,7 @@ def test_good_rows_between_garbage_are_all_kept(tmp_path_factory, junk, name):
         assert len(records) + len(bad) == len(good) + sum(bool(text.strip()) for text in junk)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(st.text(st.characters(exclude_characters="\r\n", codec="utf-8"), max_size=8), min_size=1, max_size=6))
 def test_quoted_csv_rows_between_garbage_are_all_kept(tmp_path_factory, junk):
     content = '"instruction","output"\n'

@@ -26,7 +26,7 @@ some = st.lists(st.tuples(st.sampled_from(NOTES), st.integers(1, 30)), min_size=
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(some, st.booleans())
 def test_every_token_of_every_example_is_there_once(records, packing):
     # LLaMA-Factory#7754. Mutation: positions = arange of the row; segment = index + 1; ids in the records' order
@@ -52,7 +52,7 @@ def test_every_token_of_every_example_is_there_once(records, packing):
     assert sorted(found) == sorted((one.id, one.tokens.tolist(), one.weights.tolist()) for one in wanted)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(some)
 def test_the_report_counts_what_the_rows_hold(records):
     built = build(records, FORM, TOKENIZER, **SETTINGS)

@@ -19,7 +19,7 @@ def small():
     return train(TEXTS, 300)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.text(st.characters(exclude_categories=["Cs"]), max_size=40))
 def test_every_text_survives(text):
     # Mutation: add_prefix_space=True; no initial_alphabet

@@ -36,7 +36,7 @@ parts = st.lists(st.sampled_from(NASTY) | st.text(st.characters(exclude_categori
 texts = parts.map("".join)
 filled = texts.filter(str.strip)
 records = st.builds(Record, id=st.just("r"), instruction=filled, input=texts, output=filled)
-few = settings(max_examples=40, deadline=None)
+few = settings(max_examples=40)
 
 
 CASES = [
@@ -183,7 +183,7 @@ def test_an_example_without_target_is_an_error(llama2, monkeypatch):
         encode(PLAIN, template("alpaca", llama2), llama2)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(filled, st.integers(4, 300))
 def test_shortening_keeps_the_answer_and_fits(text, length):
     # trl#6320, axolotl#3401. Mutation: kept = middle + 9

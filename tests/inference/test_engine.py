@@ -70,6 +70,7 @@ def test_cached_and_branched_equal_the_uncached_forward(sizes, arrays, adapter):
     assert max(_gaps(made, branches(20), 32)) < 2e-5
 
 
+@pytest.mark.slow
 def test_dynamic_scaling_is_that_of_the_whole_sequence(arrays):
     # Mutation: such prompts completed with the cache: a key of the second layer was made with other turns below it.
     made = engine(DYNAMIC, arrays)
@@ -148,6 +149,7 @@ def test_greedy_decoding_with_an_adapter_equals_that_of_peft(tmp_path):
     assert complete(engine(shape, arrays, LORA), [prompt]) == [theirs[0, 7:].tolist()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", [{}, {"temperature": 0.8, "top_k": 20, "top_p": 0.9, "repetition_penalty": 1.2}])
 def test_results_do_not_depend_on_batch_order_or_padding(settings, arrays):
     # Mutations: the random key folded with the slot; a prompt's padding seen; repetition seen in another slot.
@@ -165,6 +167,7 @@ def test_results_do_not_depend_on_batch_order_or_padding(settings, arrays):
         assert found[:-1] == [wanted[i] for i in order]
 
 
+@pytest.mark.slow
 def test_a_cache_that_shrinks_while_slots_are_live_changes_nothing(arrays, monkeypatch):
     # Mutations: the oldest columns kept; not turned before it is cut; `column` kept; `needed` of what waits alone.
     asked = [Prompt(np.arange(3, dtype=np.int32) + i, 60 + i, frozenset()) for i in range(2)]
@@ -222,6 +225,7 @@ def test_a_completion_ends_at_an_end_token_at_its_limit_or_when_told(arrays):
     assert got == free[:4]
 
 
+@pytest.mark.slow
 def test_a_job_compiles_a_bounded_number_of_programs(arrays):
     # Mutation: prompts padded to the longest of their batch instead of a bucket.
     jax.clear_caches()

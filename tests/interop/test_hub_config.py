@@ -63,7 +63,7 @@ SHAPES = st.builds(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(SHAPES)
 def test_a_written_config_is_read_back_and_transformers_agrees(tmp_path_factory, shape):
     # Mutation: writing rope_scaling without rope_theta; reading rms_norm_eps with Shape's default.

@@ -232,7 +232,8 @@ def bases(draw) -> dict[str, Any]:
 PROJECTION_SETS = st.lists(st.sampled_from(PROJECTIONS), min_size=1, unique=True)
 
 
-@examples(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
+@pytest.mark.slow
+@examples(max_examples=8, suppress_health_check=list(HealthCheck))
 @given(bases(), PROJECTION_SETS, st.integers(1, 6), st.integers(1, 20), st.booleans())
 def test_any_shape_any_adapter(tmp_path_factory, base, targets, rank, alpha, rslora):
     # Mutations: head_dim ignored where hidden_size / heads differs; mlp_bias read as attention_bias; `type` ignored.

@@ -237,7 +237,7 @@ def test_what_was_padded_stays_zero_in_training(base, tmp_path):
     assert padded > 100
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(
     rank=st.integers(1, 5),
     alpha=st.one_of(st.integers(1, 64).map(float), st.floats(0.1, 64)),

@@ -39,7 +39,7 @@ KEYS = st.sampled_from(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     rank_pattern=st.dictionaries(KEYS, st.integers(1, 9), max_size=4),
     alpha_pattern=st.dictionaries(KEYS, st.integers(1, 9) | st.floats(0.25, 9), max_size=4),

@@ -42,7 +42,7 @@ def _read(file: Path, dtype=None) -> dict[str, np.ndarray]:
         return {n: tensor_file.read_rows(stream, t, slice(None), np.dtype(dtype or t.dtype)) for n, t in found.items()}
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(TENSORS)
 def test_reads_and_writes_what_the_safetensors_library_does(tensors):
     # Mutation: data_offsets counted in numbers instead of bytes.
@@ -57,7 +57,7 @@ def test_reads_and_writes_what_the_safetensors_library_does(tensors):
                 np.testing.assert_array_equal(back[name], array)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(1, 40), st.integers(0, 40), st.integers(0, 40), st.integers(1, 200))
 def test_rows_are_the_rows_whatever_the_block(rows, start, stop, block):
     # Mutation: seeking to the tensor's first row instead of the slice's.
@@ -72,7 +72,7 @@ def test_rows_are_the_rows_whatever_the_block(rows, start, stop, block):
     np.testing.assert_array_equal(read, array[start : max(start, stop)].astype(ml_dtypes.bfloat16))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.data())
 def test_a_damaged_file_is_a_value_error_that_names_it(data):
     # Mutation: catching only JSONDecodeError in read_header.
