@@ -125,12 +125,24 @@ class Model:
     dtype: Annotated[
         Literal["float32", "bfloat16"], Field(description="of the frozen base and of the matrix products")
     ] = "bfloat16"
+    attention: Annotated[
+        Literal["auto", "reference", "splash", "triton"],
+        Field(description="auto: splash on a TPU, triton on a GPU, else the reference; on a CPU kernels are emulated"),
+    ] = "auto"
     remat: Annotated[
-        Literal["full", "none"], Field(description="recompute each layer in the backward pass, or keep its values")
+        Literal["full", "attention", "offload", "none"],
+        Field(
+            description="what the backward pass computes again. full: each layer; attention: all but its attention's "
+            "output; offload: as full, layers' inputs wait in the host's memory; none: nothing"
+        ),
     ] = "full"
     unroll: Annotated[
         Positive, Field(description="layers compiled as straight code in each turn of the loop over layers")
     ] = 1
+    logits_mib: Annotated[
+        Float,
+        Field(gt=0, description="most MiB of float32 logits formed at once on a device; beyond it, in turns"),
+    ] = 256.0
 
     @model_validator(mode="after")
     def _has_shape(self) -> "Model":

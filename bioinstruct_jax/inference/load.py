@@ -110,7 +110,7 @@ def _placed(
         kind = jnp.float32 if weight.kind in ("lora_a", "lora_b") else jnp.dtype(dtype)
         return weight.abstract(kind, mesh)
 
-    graph, abstract = nnx.split(Llama(shape, lora, jnp.dtype(dtype), make, "none"))  # type: ignore[arg-type]
+    graph, abstract = nnx.split(Llama(shape, lora, jnp.dtype(dtype), make, remat="none"))  # type: ignore[arg-type]
     likes, table = by_path(abstract), base_weights(shape)
     values = hub_weights.load(base, {path: likes[path] for path in table}, table)
     for path in lora_weights(shape, lora) if lora else ():

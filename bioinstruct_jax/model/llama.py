@@ -4,6 +4,7 @@ Dimension letters are listed in `weights`. Annotations for explicit mesh axes st
 at the embedding look-up, where a weight is gathered before its product, and at products contracted over ``tensor``.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -11,17 +12,28 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 from jax import P
+from jax.ad_checkpoint import checkpoint_name
 
 from bioinstruct_jax.config import Lora, Shape
-from bioinstruct_jax.model import rope
-from bioinstruct_jax.model.attention import attend
+from bioinstruct_jax.model import kernels, rope
+from bioinstruct_jax.model.kernels import REFERENCE, Kernel
 from bioinstruct_jax.model.lora import dropped, scale
 from bioinstruct_jax.model.weights import BATCH, Weight, base_weights, lora_weights
 
-# What a layer keeps for its backward pass. A gathered or cast weight is never kept: over all layers that would be a
-# copy of the whole base. Casts of activations are made again with them, which costs next to nothing.
+_INPUT = "layer input"
+# What a layer keeps for its backward pass; the rest is computed again. A gathered or cast weight is never kept: over
+# all layers that would be a copy of the whole base. Casts of activations are made again with them, which costs next to
+# nothing. A layer's input is always kept, by `offload` in the host's memory. (What a kernel keeps within its shard_map
+# cannot be sent there: such a policy runs the kernel again.)
 _KEPT = {
     "full": jax.checkpoint_policies.nothing_saveable,
+    "attention": jax.checkpoint_policies.save_only_these_names(kernels.NAME),
+    "offload": jax.checkpoint_policies.save_and_offload_only_these_names(
+        names_which_can_be_saved=[],
+        names_which_can_be_offloaded=[_INPUT],
+        offload_src="device",
+        offload_dst="pinned_host",
+    ),
     "none": lambda primitive, *_, **__: primitive.name not in ("reshard", "convert_element_type"),
 }
 # (q_BSKGH, k_BSKH, v_BSKH, carried, layer) -> (mixed values [B, S, K, G, H], carried): positions, mask and, where there
@@ -149,15 +161,28 @@ class Llama(nnx.Module):
         lora: adapters, or None for a plain base.
         dtype: of activations and matrix products.
         make: gives each weight its value by path and description.
-        remat: ``full`` recomputes each layer in the backward pass, ``none`` keeps its values.
+        remat: what the backward pass computes again: ``full`` each layer; ``attention`` all but the attention's output;
+            ``offload`` each layer, from inputs that waited in the host's memory; ``none`` nothing.
         unroll: layers compiled as straight code in each turn of the scan over layers; need not divide their number.
+        attention: how tokens of packed rows see each other; caches and other masks bring a `mix` of their own.
+        logits_mib: most that the loss may hold of logits on a device, in MiB.
     """
 
     def __init__(
-        self, shape: Shape, lora: Lora | None, dtype: jnp.dtype, make: Make, remat: str = "full", unroll: int = 1
+        self,
+        shape: Shape,
+        lora: Lora | None,
+        dtype: jnp.dtype,
+        make: Make,
+        *,
+        remat: str = "full",
+        unroll: int = 1,
+        attention: Kernel = REFERENCE,
+        logits_mib: float = math.inf,
     ):
         table = base_weights(shape) | (lora_weights(shape, lora) if lora else {})
-        self.shape, self.dtype, self.remat, self.unroll = shape, dtype, remat, unroll
+        self.shape, self.dtype, self.remat, self.unroll, self.attention = shape, dtype, remat, unroll, attention
+        self.logits_mib = logits_mib
         self.embed_tokens = Embedding("embed_tokens", table, make)
         self.layers = Layer(table, make, shape, lora, dtype)
         self.norm = RMSNorm("norm", table, make, shape.rms_norm_eps)
@@ -171,7 +196,7 @@ class Llama(nnx.Module):
 
         def mix(q: jax.Array, k: jax.Array, v: jax.Array, carried: None, _: jax.Array) -> tuple[jax.Array, None]:
             with jax.named_scope("attention"):
-                return attend(rope.rotate(q, *turns), rope.rotate(k, *turns), v, segments_BS), carried
+                return self.attention(rope.rotate(q, *turns), rope.rotate(k, *turns), v, segments_BS), carried
 
         return self.through_layers(tokens_BS, mix, None, key)[0]
 
@@ -186,23 +211,29 @@ class Llama(nnx.Module):
         def layer(state: tuple[jax.Array, Any], stacked: tuple[jax.Array, nnx.State]) -> tuple[Any, None]:
             index, weights = stacked
             layer_key = None if key is None else jax.random.fold_in(key, index)
-            return nnx.merge(graph, weights)(state[0], mix, state[1], index, layer_key), None
+            x_BSD = checkpoint_name(state[0], _INPUT)
+            return nnx.merge(graph, weights)(x_BSD, mix, state[1], index, layer_key), None
 
         indexed = (jnp.arange(self.shape.num_hidden_layers), layers)
         kept = jax.checkpoint(layer, policy=_KEPT[self.remat])
         (x_BSD, carried), _ = jax.lax.scan(kept, (x_BSD, carried), indexed, unroll=self.unroll)
         return self.norm(x_BSD), carried
 
+    def head(self) -> jax.Array:
+        """The kernel of the output [D, V] as it is stored, whole over ``fsdp``, the vocabulary over ``tensor``."""
+        kernel = self.embed_tokens.embedding[...].T if self.lm_head is None else self.lm_head.kernel[...]
+        return jax.reshard(kernel, P(None, "tensor"))
+
     def logits(self, x_BSD: jax.Array) -> jax.Array:
         """Scores of the next token [B, S, V] float32, the vocabulary divided over ``tensor``."""
-        if self.lm_head is None:
-            kernel = self.embed_tokens.embedding[...].astype(self.dtype).T
-        else:
-            kernel = self.lm_head.kernel[...].astype(self.dtype)
-        kernel = jax.reshard(kernel, P(None, "tensor"))
-        return jnp.einsum("BSD,DV->BSV", x_BSD, kernel, preferred_element_type=jnp.float32)
+        return scores(x_BSD, self.head())
 
     def __call__(
         self, tokens_BS: jax.Array, positions_BS: jax.Array, segments_BS: jax.Array, key: jax.Array | None = None
     ) -> jax.Array:
         return self.logits(self.hidden(tokens_BS, positions_BS, segments_BS, key))
+
+
+def scores(x_BSD: jax.Array, head_DV: jax.Array) -> jax.Array:
+    """Logits [B, S, V] float32 of normalised outputs, by a product in their dtype with `Llama.head`."""
+    return jnp.einsum("BSD,DV->BSV", x_BSD, head_DV.astype(x_BSD.dtype), preferred_element_type=jnp.float32)

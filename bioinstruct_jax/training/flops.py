@@ -45,7 +45,8 @@ def per_token(config: Train, shape: Shape) -> StepFlops:
     Products with the N weights of the base (embedding look-up left out, head counted) cost 2N forward and 2N for the
     gradient of activations; the gradient of a trained weight costs 2 for each of its numbers, so LoRA is 4N + 6 times
     the adapter, full fine-tuning 6N. Attention scores and values over full-length causal rows cost
-    2 * length * heads * head size forward (half of the square) and twice that backward.
+    2 * length * heads * head size forward (half of the square) and twice that backward. The head is counted for every
+    token and once; a loss in turns forms the logits of targets alone, but twice.
     """
     products = parameter_count({path: w for path, w in base_weights(shape).items() if w.kind == "kernel"})
     head = shape.hidden_size * (shape.vocab_size or 0)
@@ -57,7 +58,7 @@ def per_token(config: Train, shape: Shape) -> StepFlops:
         forward, backward = 2 * (products + trained) + attention, 2 * products + 4 * trained + 2 * attention
     else:
         forward, backward = 2 * products + attention, 4 * products + 2 * attention
-    again = forward - 2 * head if config.model.remat == "full" else 0
+    again = {"none": 0, "attention": forward - 2 * head - attention}.get(config.model.remat, forward - 2 * head)
     return StepFlops(useful=float(forward + backward), executed=float(forward + backward + again))
 
 

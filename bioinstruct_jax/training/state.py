@@ -9,6 +9,7 @@ import optax
 from flax import nnx
 
 from bioinstruct_jax.config import Lora, Shape, Train
+from bioinstruct_jax.model.kernels import choose
 from bioinstruct_jax.model.llama import Llama
 from bioinstruct_jax.model.lora import trained_filter
 from bioinstruct_jax.model.weights import Weight, base_weights, lora_weights
@@ -50,7 +51,8 @@ def adapter_config(config: Train) -> Lora | None:
 def plan(config: Train, shape: Shape, mesh: jax.sharding.Mesh | jax.sharding.AbstractMesh) -> Plan:
     """Shapes, types and shardings of a job's model; makes no array.
 
-    Trained weights are float32; frozen ones and the products have ``model.dtype``.
+    Trained weights are float32; frozen ones and the products have ``model.dtype``. Raises ValueError for an attention
+    kernel that the mesh, the heads or the rows do not allow.
     """
     lora = adapter_config(config)
     dtype = jnp.dtype(config.model.dtype)
@@ -59,7 +61,17 @@ def plan(config: Train, shape: Shape, mesh: jax.sharding.Mesh | jax.sharding.Abs
     def make(path: str, weight: Weight) -> jax.ShapeDtypeStruct:
         return weight.abstract(jnp.float32 if weight.kind in trained_kinds else dtype, mesh)
 
-    model = Llama(shape, lora, dtype, make, config.model.remat, config.model.unroll)  # type: ignore[arg-type]
+    attention = choose(config.model.attention, mesh, shape, config.data.length)
+    model = Llama(
+        shape,
+        lora,
+        dtype,
+        make,  # type: ignore[arg-type]
+        remat=config.model.remat,
+        unroll=config.model.unroll,
+        attention=attention,
+        logits_mib=config.model.logits_mib,
+    )
     graph, trained, frozen = nnx.split(model, trained_filter(config.trainable), ...)  # type: ignore[misc]
     weights = base_weights(shape) | (lora_weights(shape, lora) if lora else {})
     return Plan(graph, trained, frozen, weights)

@@ -34,7 +34,7 @@ def engine(
     def make(path: str, weight: Any) -> jax.ShapeDtypeStruct:
         return weight.abstract(jnp.float32 if "lora" in path else jnp.dtype(dtype), mesh)
 
-    graph, abstract = nnx.split(Llama(shape, lora, jnp.dtype(dtype), make, "none"))
+    graph, abstract = nnx.split(Llama(shape, lora, jnp.dtype(dtype), make, remat="none"))
     likes = by_path(abstract)
     values = {
         path: jax.device_put(np.asarray(arrays[path]).astype(like.dtype), like.sharding) for path, like in likes.items()
