@@ -26,7 +26,14 @@ def chat(words: list[str]) -> int:
     return chat.main(words)
 
 
-VERBS = {"train": train, "export": export, "chat": chat}
+def plan(words: list[str]) -> int:
+    """say if a job fits a TPU slice or a GPU, and how long it takes"""
+    from bioinstruct_jax import plan
+
+    return plan.main(words)
+
+
+VERBS = {"train": train, "plan": plan, "export": export, "chat": chat}
 
 
 def run() -> NoReturn:

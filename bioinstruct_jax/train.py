@@ -156,13 +156,12 @@ def run(job: Train, interrupt: Interrupt, *, accept_changes: bool = False) -> No
     from bioinstruct_jax.reporting import run_report
     from bioinstruct_jax.reporting.plot import loss_plot
     from bioinstruct_jax.reporting.progress import Progress
-    from bioinstruct_jax.training import flops, optimizer, processes, recipes, sharding, state
+    from bioinstruct_jax.training import flops, optimizer, processes, program, sharding, state
     from bioinstruct_jax.training.checkpoint import Checkpoints
     from bioinstruct_jax.training.held_out import HeldOut
     from bioinstruct_jax.training.metrics import Metrics, open_tracker
     from bioinstruct_jax.training.profile import Window, sentence
     from bioinstruct_jax.training.recorder import Recorder
-    from bioinstruct_jax.training.step import train_step
     from bioinstruct_jax.training.watch import Watch
 
     writes = processes.first()
@@ -248,11 +247,8 @@ def run(job: Train, interrupt: Interrupt, *, accept_changes: bool = False) -> No
             return sharding.put_batch(rows, mesh)
 
         progress.phase("compiling")
-        # A compiled program never compiles again: it refuses what does not fit it.
-        step_function = jax.jit(train_step(plan.graph, adamw, job.seed), donate_argnums=0)
-        device = mesh.devices.flat[0]
-        options = recipes.compiler_options(device.platform, device.device_kind, job.deterministic)
-        program = step_function.lower(now, frozen, batch_of(first)).compile(compiler_options=options)
+        options = program.compiler_options(job, mesh)
+        run_step = program.lower(job, plan, adamw, mesh).compile(options)
         held_out = None
         if data.held_out:
             held_out = HeldOut(data.held_out, plan.graph, now.trained, frozen, micro_rows, mesh, options)
@@ -270,7 +266,7 @@ def run(job: Train, interrupt: Interrupt, *, accept_changes: bool = False) -> No
 
         # ---------------------------------------------------------------- the loop
         progress.phase("training")
-        window = Window(folder.path / "profile", program, training.profile_after, training.profile_steps * writes)
+        window = Window(folder.path / "profile", run_step, training.profile_after, training.profile_steps * writes)
         with checkpoints, window, jax.transfer_guard("disallow"):
             if held_out and first == 0:
                 recorder.held_out(0, *held_out.loss(now.trained, frozen))
@@ -283,7 +279,7 @@ def run(job: Train, interrupt: Interrupt, *, accept_changes: bool = False) -> No
                     break
                 if spent := window.before_step(now):
                     progress.note(sentence(spent))
-                now, measured = program(now, frozen, batch_of(step - 1))
+                now, measured = run_step(now, frozen, batch_of(step - 1))
                 if late:
                     recorder.step(*late)
                 late = (step, measured)

@@ -12,7 +12,7 @@ from bioinstruct_jax.config import Shape, Train
 from bioinstruct_jax.model.weights import base_weights, lora_weights, parameter_count
 
 # Dense bf16 TFLOP/s of one device as JAX counts them, from the vendors' data sheets.
-_PEAK_TFLOPS = {
+PEAK_TFLOPS = {
     "TPU v4": 275.0,
     "TPU v5 lite": 197.0,
     "TPU v5": 459.0,
@@ -65,5 +65,5 @@ def per_token(config: Train, shape: Shape) -> StepFlops:
 def peak_flops(devices: Sequence[jax.Device]) -> float | None:
     """Dense bf16 FLOP/s of all devices together, or None where the kind is not in the table (as for every CPU)."""
     kind = devices[0].device_kind
-    matches = [name for name in _PEAK_TFLOPS if kind.startswith(name)]
-    return _PEAK_TFLOPS[max(matches, key=len)] * 1e12 * len(devices) if matches else None
+    matches = [name for name in PEAK_TFLOPS if kind.startswith(name)]
+    return PEAK_TFLOPS[max(matches, key=len)] * 1e12 * len(devices) if matches else None

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import jax
 import numpy as np
 from jax import P
+from jax.experimental import mesh_utils
 from jax.sharding import AxisType
 
 from bioinstruct_jax.config import Mesh
@@ -30,10 +31,11 @@ def make_mesh(sizes: Mesh, devices: Sequence[jax.Device] | None = None) -> jax.s
 
     Args:
         sizes: devices along each axis, one of them possibly -1.
-        devices: all of this job's by default.
+        devices: all of this job's by default; those of a topology with no chip attached will do. Several slices share
+            the work along ``data`` alone, whose one exchange a step suits the slow network between them.
 
     Raises:
-        ValueError: if the sizes do not multiply to the number of devices.
+        ValueError: if the sizes do not multiply to the number of devices, or ``data`` to that of slices.
     """
     devices = jax.devices() if devices is None else devices
     wanted = [sizes.data, sizes.fsdp, sizes.tensor]
@@ -45,7 +47,27 @@ def make_mesh(sizes: Mesh, devices: Sequence[jax.Device] | None = None) -> jax.s
             f"mesh data x fsdp x tensor = {sizes.data} x {sizes.fsdp} x {sizes.tensor} does not fit {len(devices)} "
             f"device(s): the sizes must multiply to {len(devices)}; give one of them as -1 to let it follow"
         )
-    return jax.make_mesh(tuple(wanted), AXES, axis_types=(AxisType.Explicit,) * 3, devices=devices)
+    count = slices(devices)
+    if count == 1:
+        return jax.make_mesh(tuple(wanted), AXES, axis_types=(AxisType.Explicit,) * 3, devices=devices)
+    if wanted[0] % count:
+        raise ValueError(
+            f"mesh.data = {wanted[0]} cannot be divided over {count} slices: only data runs between slices; "
+            f"give mesh.data as {count} or a multiple of it"
+        )
+    within = (wanted[0] // count, wanted[1], wanted[2])
+    array = mesh_utils.create_hybrid_device_mesh(within, (count, 1, 1), devices)
+    return jax.sharding.Mesh(array, AXES, axis_types=(AxisType.Explicit,) * 3)
+
+
+def slices(devices: Sequence[jax.Device]) -> int:
+    """How many TPU slices the devices belong to; 1 for all other devices."""
+    return len({slice_of(device) for device in devices})
+
+
+def slice_of(device: jax.Device) -> int:
+    """Which TPU slice a device belongs to, from 0; other platforms count hosts under the same name."""
+    return int(getattr(device, "slice_index", None) or 0) if device.platform == "tpu" else 0
 
 
 def check_divisible(mesh: jax.sharding.Mesh, weights: dict, rows: int) -> None:

@@ -1,0 +1,228 @@
+"""An optimized XLA program, read as text: which collectives it runs, how often, and what they send.
+
+XLA's own cost analysis counts the body of a loop once, so the loops are walked here. A collective that XLA has cut into
+steps of a chain, to run beside products, stands in the text several times under one channel and counts once.
+"""
+
+import math
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+_INSTRUCTION = re.compile(r"^\s+(ROOT )?%?([\w.\-]+) = (.+?) ([a-z][a-z0-9\-]*)\((.*)$")
+_COMPUTATION = re.compile(r"^(ENTRY )?%?([\w.\-]+) \(.*\{\s*$")
+_ARRAY = re.compile(r"\b(pred|token|[a-z]+\d+[a-z0-9]*)\[([\d,]*)\]")
+_CALLED = re.compile(r"(?:calls|to_apply|body|condition|true_computation|false_computation)=%?([\w.\-]+)")
+_BRANCHES = re.compile(r"branch_computations=\{([^}]*)\}")
+_KINDS = (
+    "all-gather",
+    "all-reduce",
+    "reduce-scatter",
+    "all-to-all",
+    "ragged-all-to-all",
+    "collective-permute",
+    "collective-broadcast",
+)
+
+
+@dataclass(frozen=True)
+class Instruction:
+    """One line: name, type of the result, operation, and everything after its bracket."""
+
+    name: str
+    type: str
+    operation: str
+    rest: str
+    root: bool
+
+
+@dataclass(frozen=True)
+class Collective:
+    """One exchange between devices.
+
+    Attributes:
+        kind: all-gather, all-reduce, ...
+        devices: that take part in one group of it.
+        sent: bytes that each of them sends (and receives), by a ring: a gather of N bytes among n is N (n - 1) / n.
+        times: in one run of the program.
+        between_slices: a group spans more than one slice.
+    """
+
+    kind: str
+    devices: int
+    sent: float
+    times: int
+    between_slices: bool
+
+
+class Unreadable(ValueError):
+    """A program whose text this version does not understand; nothing is guessed."""
+
+
+def collectives(text: str, slices: Sequence[int]) -> list[Collective]:
+    """Every collective of an optimized program.
+
+    Args:
+        text: `compiled.as_text()`.
+        slices: of each device in the order of the mesh, which slice it belongs to.
+
+    Raises:
+        Unreadable: a loop whose number of turns, or a collective whose groups, cannot be read.
+    """
+    computations, entry = parse(text)
+    found: list[Collective] = []
+
+    def run(name: str, times: int) -> None:
+        seen: set[str] = set()
+        for line in _executed(computations, name):
+            if line.operation == "while":
+                called = dict(re.findall(r"(condition|body)=%?([\w.\-]+)", line.rest))
+                run(called["body"], times * turns(line, computations[called["condition"]]))
+            elif line.operation == "conditional":
+                for branch in _called(line):
+                    run(branch, times)
+            else:
+                channel = re.search(r"channel_id=(\d+)", line.rest)
+                key = channel[1] if channel else line.name
+                kind = line.operation.removesuffix("-start")
+                if kind in _KINDS and key not in seen:
+                    seen.add(key)
+                    found.append(_collective(line, kind, times, slices))
+
+    run(entry, 1)
+    return [one for one in found if one.sent]
+
+
+def parse(text: str) -> tuple[dict[str, list[Instruction]], str]:
+    """The computations of a program by name, and the name of the first to run."""
+    computations: dict[str, list[Instruction]] = {}
+    entry, here = "", None
+    for line in text.splitlines():
+        if line.startswith("}"):
+            here = None
+        elif (head := _COMPUTATION.match(line)) and not line.startswith(" "):
+            here = computations.setdefault(head[2], [])
+            entry = head[2] if head[1] else entry
+        elif here is not None and (found := _INSTRUCTION.match(line)):
+            here.append(Instruction(found[2], found[3], found[4], found[5], bool(found[1])))
+    if not entry:
+        raise Unreadable("the program has no ENTRY computation")
+    return computations, entry
+
+
+def _executed(computations: dict[str, list[Instruction]], name: str) -> Iterator[Instruction]:
+    """The instructions of a computation and of those it runs once as part of it: fusions, calls, async wrappers.
+
+    The sum of a reduce is no such part. An all-reduce that XLA wraps into a computation named ``all-reduce-scatter``
+    is the reduce-scatter that it stands for.
+    """
+    for line in computations[name]:
+        yield line
+        if line.operation in ("fusion", "call", "async-start", "custom-call"):
+            for called in _called(line):
+                for inner in _executed(computations, called):
+                    if "all-reduce-scatter" in called and inner.operation == "all-reduce":
+                        inner = Instruction(inner.name, inner.type, "reduce-scatter", inner.rest, inner.root)
+                        yield Instruction(inner.name, line.type, inner.operation, inner.rest, inner.root)
+                        continue
+                    yield inner
+
+
+def _called(line: Instruction) -> list[str]:
+    branches = [name.strip().lstrip("%") for group in _BRANCHES.findall(line.rest) for name in group.split(",")]
+    return _CALLED.findall(line.rest) + branches
+
+
+def turns(loop: Instruction, condition: list[Instruction]) -> int:
+    """How often a loop's body runs: as XLA says, else the bound that its counter, from 0 by 1, is compared with."""
+    if known := re.search(r'known_trip_count"?:\{"?n"?:"?(\d+)', loop.rest):
+        return int(known[1])
+    bounds = {
+        int(number[1])
+        for line in condition
+        if line.operation == "constant"
+        and line.type.startswith("s32[]")
+        and (number := re.match(r"(\d+)\)", line.rest))
+    }
+    if len(bounds) != 1:
+        raise Unreadable(f"loop {loop.name}: how often it runs is not to be seen in its condition")
+    return bounds.pop()
+
+
+def size(type_: str) -> int:
+    """Bytes of an array type or of all arrays of a tuple type, without the padding of tiles."""
+    return sum(_sizes(type_))
+
+
+def _sizes(type_: str) -> list[int]:
+    return [
+        math.prod(map(int, filter(None, shape.split(",")))) * _bits(kind) // 8 for kind, shape in _ARRAY.findall(type_)
+    ]
+
+
+def _bits(kind: str) -> int:
+    number = re.search(r"\d+", kind)
+    return 0 if kind == "token" else int(number[0]) if number else 8
+
+
+def _collective(line: Instruction, kind: str, times: int, slices: Sequence[int]) -> Collective:
+    arrays = _sizes(line.type)
+    if line.operation.endswith("-start") and kind != "all-reduce":  # (operands, results, more)
+        arrays = arrays[len(arrays) // 2 :] if kind != "collective-permute" else arrays[1:2]
+    if kind == "collective-permute":
+        pairs = [tuple(map(int, pair)) for pair in re.findall(r"\{(\d+),(\d+)\}", line.rest.partition("pairs=")[2])]
+        between = any(slices[one] != slices[other] for one, other in pairs)
+        return Collective(kind, 2, float(sum(arrays)), times, between)
+    members = groups(line.rest, len(slices))
+    n = members.shape[1]
+    share = {"all-reduce": 2 * (n - 1) / n, "reduce-scatter": float(n - 1)}.get(kind, (n - 1) / n)
+    between = any(len({slices[device] for device in group}) > 1 for group in members)
+    return Collective(kind, n, sum(arrays) * share, times, between)
+
+
+def groups(rest: str, devices: int) -> np.ndarray:
+    """Devices that exchange with one another, a row each, from any of the ways in which XLA writes them.
+
+    ``{{0,1},{2,3}}``, ``{}`` for all, ``[2,2]<=[4]``, ``[2,2]<=[2,2]T(1,0)`` and ``mesh['a'=2,'b'=2] {'a'}``.
+    """
+    if found := re.search(r"replica_groups=\{((?:\{[\d,]+\},?)*)\}", rest):
+        rows = [[int(one) for one in row.split(",")] for row in re.findall(r"\{([\d,]+)\}", found[1])]
+        return np.array(rows or [list(range(devices))])
+    if found := re.search(r"replica_groups=\[([\d,]+)\]<=\[([\d,]+)\](?:T\(([\d,]+)\))?", rest):
+        shape, sizes = ([int(one) for one in found[i].split(",")] for i in (1, 2))
+        array = np.arange(math.prod(sizes)).reshape(sizes)
+        return (array.transpose([int(one) for one in found[3].split(",")]) if found[3] else array).reshape(shape)
+    if found := re.search(
+        r"replica_groups=(?:@?mesh)\[([^\]]*)\](?:, *device_ids=\(?\[?([^\])]*)[\])]*)? *\{([^}]*)\}", rest
+    ):
+        return _mesh_groups(found[1], found[2], found[3])
+    raise Unreadable(f"replica groups are written in a way not known: {rest[:200]}")
+
+
+def _mesh_groups(axes: str, ids: str | None, named: str) -> np.ndarray:
+    """Rows of devices along the `named` axes; ``'a':(2)4`` is the part of size 4 of an axis after one of size 2."""
+    sizes = [(name, int(size_)) for name, size_ in re.findall(r"'([^']+)'=(\d+)", axes)]
+    order = [int(one) for one in re.findall(r"\d+", ids)] if ids else list(range(math.prod(n for _, n in sizes)))
+    parts = re.findall(r"'([^']+)'(?::\((\d+)\)(\d+))?", named)
+    shape: list[int] = []
+    chosen: list[int] = []
+    for name, whole in sizes:
+        cuts = sorted((int(before), int(part)) for other, before, part in parts if other == name and part)
+        if not cuts:
+            if any(other == name for other, *_ in parts):
+                chosen.append(len(shape))
+            shape.append(whole)
+            continue
+        done = 1
+        for before, part in cuts:
+            if before > done:
+                shape.append(before // done)
+            chosen.append(len(shape))
+            shape.append(part)
+            done = before * part
+        shape.append(whole // done)
+    array = np.array(order).reshape(shape)
+    moved = np.moveaxis(array, chosen, range(array.ndim - len(chosen), array.ndim))
+    return moved.reshape(-1, math.prod(shape[i] for i in chosen))

@@ -1,0 +1,57 @@
+"""The train step as it is given to XLA: one description for the run and for the plan of a slice nobody has rented."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from bioinstruct_jax.config import Train
+from bioinstruct_jax.model.loss import Batch
+from bioinstruct_jax.training import recipes
+from bioinstruct_jax.training.sharding import STEP_BATCH
+from bioinstruct_jax.training.state import Plan, State, state_shardings
+from bioinstruct_jax.training.step import train_step
+
+
+def abstract_state(plan: Plan, optimizer: optax.GradientTransformation, mesh: jax.sharding.Mesh) -> State:
+    """What `state.start` will make, as shapes with shardings."""
+    shapes, shardings = jax.eval_shape(optimizer.init, plan.trained), state_shardings(plan.trained, optimizer, mesh)
+    moments = jax.tree.map(_struct, shapes, shardings)
+    return State(_struct(jax.ShapeDtypeStruct((), jnp.int32), jax.NamedSharding(mesh, jax.P())), plan.trained, moments)
+
+
+def abstract_batch(job: Train, mesh: jax.sharding.Mesh) -> Batch:
+    """One step's rows, [micro-batches, rows, tokens] int32 each, as `sharding.put_batch` lays them on the mesh."""
+    parts = job.training.micro_batches
+    shape = (parts, job.training.batch_rows // parts, job.data.length)
+    array = jax.ShapeDtypeStruct(shape, jnp.int32, sharding=jax.NamedSharding(mesh, STEP_BATCH))
+    return Batch(**dict.fromkeys(Batch._fields, array))
+
+
+def lower(
+    job: Train, plan: Plan, optimizer: optax.GradientTransformation, mesh: jax.sharding.Mesh
+) -> jax.stages.Lowered:
+    """The job's train step for the devices of `mesh`, which need not be attached; its state is donated.
+
+    Args:
+        plan: of the job on `mesh`.
+        optimizer: as it will be used; its schedule is part of the program.
+
+    Returns:
+        What takes (state, frozen, batch) once compiled. A compiled program never compiles again: it refuses what does
+        not fit it.
+    """
+    now, batch = abstract_state(plan, optimizer, mesh), abstract_batch(job, mesh)
+    with jax.set_mesh(mesh):
+        return jax.jit(train_step(plan.graph, optimizer, job.seed), donate_argnums=0).lower(now, plan.frozen, batch)
+
+
+def compiler_options(job: Train, mesh: jax.sharding.Mesh) -> dict[str, str | bool]:
+    """What to give to ``.compile`` of any program of the job on the devices of `mesh`."""
+    device = mesh.devices.flat[0]
+    return recipes.compiler_options(device.platform, device.device_kind, job.deterministic)
+
+
+def _struct(like: jax.ShapeDtypeStruct, sharding: Any) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(like.shape, like.dtype, sharding=sharding)
