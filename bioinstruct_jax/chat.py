@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from bioinstruct_jax import files, settings
+from bioinstruct_jax import files, platforms, settings
 from bioinstruct_jax.config import Float, Int, Natural, Positive, Train, config
 from bioinstruct_jax.evaluation.language_model import Completion, CompletionRequest, TooLong
 from bioinstruct_jax.interrupt import leave
@@ -82,6 +82,7 @@ def main(argv: list[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
     try:
         job, _ = settings.load(argv, Verb("chat", " ".join((__doc__ or "").split()), EXAMPLES), Chat, settings.NoExtras)
+        platforms.settle("auto")
         return run(job)
     except BrokenPipeError:  # whoever read the answers has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from bioinstruct_jax import settings
+from bioinstruct_jax import platforms, settings
 from bioinstruct_jax.config import Flag, Float, Positive, config
 from bioinstruct_jax.usage import Verb
 
@@ -57,6 +57,7 @@ def main(argv: list[str] | None = None) -> int:
         job, _ = settings.load(
             argv, Verb("export", " ".join((__doc__ or "").split()), EXAMPLES), Export, settings.NoExtras
         )
+        platforms.settle("auto")
         return run(job)
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)

@@ -8,12 +8,13 @@ Exit code: 0 something fits, 1 nothing does, 2 unusable settings or no compiler,
 
 import json
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field, model_validator
 
-from bioinstruct_jax import settings
+from bioinstruct_jax import platforms, settings
 from bioinstruct_jax.config import Flag, Positive, Train, config
 from bioinstruct_jax.reporting.terminal import say
 from bioinstruct_jax.resources import resource
@@ -59,13 +60,12 @@ class Options:
 
 @dataclass
 class Planner:
-    """Plans of one job, made one after another and told as they come."""
+    """Plans of one job, told on standard error as they come."""
 
     asked: Train
     shape: "Shape"
     rows: int | None
     timeout: float
-    made: "list[Row]" = field(default_factory=list)
 
     def plan(self, slice_: "Slice", job: Train) -> "Row":
         from bioinstruct_jax.planning import row, table
@@ -75,7 +75,6 @@ class Planner:
         say(f"{slice_.name}: {at_once:g} rows a chip, remat {job.model.remat} ...")
         made = row.plan(job, self.shape, slice_, asked=self.asked, rows=self.rows, timeout=self.timeout)
         say(f"  {made.outcome}, {table.gib(made.peak) or '?'} of {table.gib(made.limit)} GiB a chip")
-        self.made.append(made)
         return made
 
 
@@ -85,6 +84,7 @@ def main(argv: list[str] | None = None) -> int:
     verb = Verb("plan", " ".join((__doc__ or "").split()), EXAMPLES, default=resource("configs", "tiny.yaml"))
     try:
         job, options = settings.load(named(argv), verb, Train, Options)
+        platforms.settle("cpu")
         return run(job, options)
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
@@ -127,36 +127,37 @@ def run(job: Train, options: Options) -> int:
     planner = Planner(job, shape, rows, options.timeout)
 
     # ---------------------------------------------------------------- compiled, or computed
+    shown: list[Row] = []
     for one in wanted:
         start = search.for_slice(job, one)
+        attempt = partial(planner.plan, one)
         if options.search:
-            made = list(search.largest(start, shape, one, lambda this, one=one: planner.plan(one, this)))  # type: ignore[misc]
-            del made
+            shown += search.largest(start, shape, one, attempt)
         elif options.slices:
-            search.recommend(start, one, lambda this, one=one: planner.plan(one, this))  # type: ignore[misc]
+            shown.append(search.recommend(start, one, attempt))
         else:
-            planner.plan(one, start)
+            shown.append(attempt(start))
 
     # ---------------------------------------------------------------- told
-    chosen = search.recommended(planner.made) if options.slices else {}
-    best = search.best(planner.made) if options.search and not options.slices else None
+    chosen = search.recommended(shown) if options.slices else {}
+    best = search.best(shown) if options.search and not options.slices else None
     if options.json:
         report = {
-            "rows": [row.as_json() for row in planner.made],
+            "rows": [row.as_json() for row in shown],
             "best": best.as_json() if best else None,
             "recommended": {name: row.slice for name, row in chosen.items()},
             "hours_unknown": unknown if rows is None and job.training.steps is None else None,
         }
         print(json.dumps(report, indent=1))
-    elif len(planner.made) == 1:
-        print(table.one(planner.made[0], unknown))
+    elif len(shown) == 1:
+        print(table.one(shown[0], unknown))
     else:
-        print(table.many(planner.made))
+        print(table.many(shown))
         for name, row in chosen.items():
             print(f"{name}: {row.slice} {' '.join(row.settings)}".rstrip())
         if best:
             print(f"\nbest:\n{table.one(best, unknown)}")
-    return int(not any(row.outcome == "fits" for row in planner.made))
+    return int(not any(row.outcome == "fits" for row in shown))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ import contextlib
 import dataclasses
 import errno
 import math
-import os
 import signal
 import sys
 import traceback
@@ -17,7 +16,7 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from bioinstruct_jax import files, settings
+from bioinstruct_jax import files, platforms, settings
 from bioinstruct_jax.config import Flag, Natural, Positive, Train, config
 from bioinstruct_jax.interrupt import Interrupt, StoppedError, Terminated, leave
 from bioinstruct_jax.resources import resource
@@ -71,8 +70,7 @@ def main(argv: list[str] | None = None) -> int:
     many = False
     try:
         job, options = settings.load(argv, verb, Train, Options)
-        if job.platform != "auto":
-            os.environ["JAX_PLATFORMS"] = {"gpu": "cuda"}.get(job.platform, job.platform)
+        platforms.settle(job.platform)
         if options.preview:
             from bioinstruct_jax.data.preview import print_preview
 

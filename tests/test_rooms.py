@@ -18,6 +18,7 @@ FREE = [
     "usage",
     "yaml12",
     "files",
+    "platforms",
     "resources",
     "run_folder",
     "data",

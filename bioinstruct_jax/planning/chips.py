@@ -36,8 +36,8 @@ class Chip:
 
 # TPU: https://cloud.google.com/tpu/docs, pages v4, v5e, v5p, v6e and tpu7x: HBM bandwidth, bidirectional inter-chip
 # bandwidth (v5e 400, v5p 1200, v6e 800, tpu7x 1200 GB/s), data centre network of a pod over its chips (v5e 6.4 Tbit/s
-# over 256, v6e 25.6 Tbit/s over 256) or of a chip (v5p 50, tpu7x 100 Gbit/s). v4: 6 links of 50 GB/s each way, Jouppi et
-# al., "TPU v4" (ISCA 2023). Memory: "exceeds available HBM (...)" of libtpu 0.0.42.
+# over 256, v6e 25.6 Tbit/s over 256) or of a chip (v5p 50, tpu7x 100 Gbit/s). v4: 6 links of 50 GB/s each way,
+# Jouppi et al., "TPU v4" (ISCA 2023). Memory: "exceeds available HBM (...)" of libtpu 0.0.42.
 # GPU: NVIDIA's data sheets of A100 (SXM), H100 (SXM) and H200.
 CHIPS = {
     "v4": Chip("TPU v4", 1, int(30.75 * GIB), 1.2e12, 300e9),

@@ -98,9 +98,9 @@ def compile_for(job: Train, shape: Shape, steps: int, slice_: Slice, *, timeout:
         except subprocess.TimeoutExpired:
             raise CompilerError(f"{slice_.name}: the compiler was stopped after {timeout:.0f} s") from None
         if ended.returncode or not answer.exists():
-            last = [line for line in ended.stderr.splitlines() if line.strip()][-3:]
+            last = " | ".join([line for line in ended.stderr.splitlines() if line.strip()][-3:])
             raise CompilerError(
-                f"{slice_.name}: the compiler ended with code {ended.returncode}: {' | '.join(last) or 'it said nothing'}"
+                f"{slice_.name}: the compiler ended with code {ended.returncode}: {last or 'it said nothing'}"
             )
         found = json.loads(answer.read_text(encoding="utf-8"))
     if "out_of_memory" in found:
@@ -120,7 +120,7 @@ def check_installed() -> None:
     """Raises CompilerError, with what to install, where libtpu is missing."""
     if importlib.util.find_spec("libtpu") is None:
         raise CompilerError(
-            "the TPU's compiler is not installed: pip install 'bioinstruct-jax[plan]' (libtpu, 205 MB; no TPU is needed)"
+            "the TPU's compiler is not installed: pip install 'bioinstruct-jax[plan]' (205 MB; no TPU is needed)"
         )
 
 

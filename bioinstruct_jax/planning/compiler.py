@@ -50,7 +50,9 @@ def compiled(job: Train, shape: Shape, steps: int, topology: dict[str, Any]) -> 
     lowered = program.lower(job, plan, optimizer.make_optimizer(job.optimizer, steps), mesh)
     step = lowered.compile(program.compiler_options(job, mesh))
     seconds = time.monotonic() - begun
-    memory = step.memory_analysis()
+    memory, text = step.memory_analysis(), step.as_text()
+    if memory is None or text is None:
+        raise NotImplementedError("this version of JAX does not say what a compiled program needs")
     slices = [sharding.slice_of(device) for device in mesh.devices.flat]
     arguments = memory.argument_size_in_bytes
     fresh = memory.output_size_in_bytes - memory.alias_size_in_bytes  # outputs that take no argument's place
@@ -60,7 +62,7 @@ def compiled(job: Train, shape: Shape, steps: int, topology: dict[str, Any]) -> 
         "temporaries": memory.temp_size_in_bytes,
         "peak": arguments + fresh + memory.temp_size_in_bytes + memory.generated_code_size_in_bytes,
         "compile_seconds": round(seconds, 1),
-        "collectives": [dataclasses.asdict(one) for one in hlo.collectives(step.as_text(), slices)],
+        "collectives": [dataclasses.asdict(one) for one in hlo.collectives(text, slices)],
         "versions": {"jax": jax.__version__, "libtpu": libtpu_version()},
     }
 

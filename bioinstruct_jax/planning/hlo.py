@@ -57,7 +57,7 @@ class Collective:
     between_slices: bool
 
 
-class Unreadable(ValueError):
+class UnreadableError(ValueError):
     """A program whose text this version does not understand; nothing is guessed."""
 
 
@@ -69,7 +69,7 @@ def collectives(text: str, slices: Sequence[int]) -> list[Collective]:
         slices: of each device in the order of the mesh, which slice it belongs to.
 
     Raises:
-        Unreadable: a loop whose number of turns, or a collective whose groups, cannot be read.
+        UnreadableError: a loop whose number of turns, or a collective whose groups, cannot be read.
     """
     computations, entry = parse(text)
     found: list[Collective] = []
@@ -108,7 +108,7 @@ def parse(text: str) -> tuple[dict[str, list[Instruction]], str]:
         elif here is not None and (found := _INSTRUCTION.match(line)):
             here.append(Instruction(found[2], found[3], found[4], found[5], bool(found[1])))
     if not entry:
-        raise Unreadable("the program has no ENTRY computation")
+        raise UnreadableError("the program has no ENTRY computation")
     return computations, entry
 
 
@@ -147,7 +147,7 @@ def turns(loop: Instruction, condition: list[Instruction]) -> int:
         and (number := re.match(r"(\d+)\)", line.rest))
     }
     if len(bounds) != 1:
-        raise Unreadable(f"loop {loop.name}: how often it runs is not to be seen in its condition")
+        raise UnreadableError(f"loop {loop.name}: how often it runs is not to be seen in its condition")
     return bounds.pop()
 
 
@@ -190,21 +190,34 @@ def groups(rest: str, devices: int) -> np.ndarray:
     if found := re.search(r"replica_groups=\{((?:\{[\d,]+\},?)*)\}", rest):
         rows = [[int(one) for one in row.split(",")] for row in re.findall(r"\{([\d,]+)\}", found[1])]
         return np.array(rows or [list(range(devices))])
-    if found := re.search(r"replica_groups=\[([\d,]+)\]<=\[([\d,]+)\](?:T\(([\d,]+)\))?", rest):
-        shape, sizes = ([int(one) for one in found[i].split(",")] for i in (1, 2))
-        array = np.arange(math.prod(sizes)).reshape(sizes)
-        return (array.transpose([int(one) for one in found[3].split(",")]) if found[3] else array).reshape(shape)
-    if found := re.search(
-        r"replica_groups=(?:@?mesh)\[([^\]]*)\](?:, *device_ids=\(?\[?([^\])]*)[\])]*)? *\{([^}]*)\}", rest
-    ):
+    if found := re.search(r"replica_groups=\[([\d,]+)\]<=(\[\S*)", rest):
+        return _numbered(found[2]).reshape(_numbers(found[1]))
+    named = r"replica_groups=mesh\[([^\]]*)\](?:, *device_ids=\(((?:[^()]|\([^()]*\))*)\))? *\{([^}]*)\}"
+    if found := re.search(named, rest):
         return _mesh_groups(found[1], found[2], found[3])
-    raise Unreadable(f"replica groups are written in a way not known: {rest[:200]}")
+    raise UnreadableError(f"replica groups are written in a way not known: {rest[:200]}")
+
+
+def _numbers(text: str) -> list[int]:
+    return [int(one) for one in text.split(",")]
+
+
+def _numbered(text: str) -> np.ndarray:
+    """The numbers from 0 in the order that ``[4,2]T(1,0)`` says: laid out as 4 x 2 and transposed."""
+    sizes, axes = re.match(r"\[([\d,]+)\]", text), re.search(r"T\(([\d,]+)\)", text)
+    if not sizes:
+        raise UnreadableError(f"devices are numbered in a way not known: {text[:200]}")
+    array = np.arange(math.prod(_numbers(sizes[1]))).reshape(_numbers(sizes[1]))
+    return array.transpose(_numbers(axes[1])) if axes else array
 
 
 def _mesh_groups(axes: str, ids: str | None, named: str) -> np.ndarray:
     """Rows of devices along the `named` axes; ``'a':(2)4`` is the part of size 4 of an axis after one of size 2."""
     sizes = [(name, int(size_)) for name, size_ in re.findall(r"'([^']+)'=(\d+)", axes)]
-    order = [int(one) for one in re.findall(r"\d+", ids)] if ids else list(range(math.prod(n for _, n in sizes)))
+    if ids is None:
+        order = np.arange(math.prod(size_ for _, size_ in sizes))
+    else:
+        order = _numbered(ids) if ids.startswith("[") else np.array(_numbers(ids))
     parts = re.findall(r"'([^']+)'(?::\((\d+)\)(\d+))?", named)
     shape: list[int] = []
     chosen: list[int] = []
@@ -223,6 +236,6 @@ def _mesh_groups(axes: str, ids: str | None, named: str) -> np.ndarray:
             shape.append(part)
             done = before * part
         shape.append(whole // done)
-    array = np.array(order).reshape(shape)
+    array = order.reshape(shape)
     moved = np.moveaxis(array, chosen, range(array.ndim - len(chosen), array.ndim))
     return moved.reshape(-1, math.prod(shape[i] for i in chosen))

@@ -42,13 +42,12 @@ class Time:
 
     @property
     def parts(self) -> dict[str, float]:
-        named = {
+        return {
             "compute": self.compute,
             "memory": self.memory,
             "network": self.network or 0.0,
             "network between slices": self.between_slices or 0.0,
         }
-        return named
 
     @property
     def step(self) -> float:

@@ -45,9 +45,9 @@ def remats(job: Train, shape: Shape) -> list[str]:
     names = get_args(schema.bare(schema.child(Model, "remat")))
 
     def cost(name: str) -> float:
-        return flops.per_token(replace(job, model=replace(job.model, remat=name)), shape).executed
+        return flops.per_token(replace(job, model=replace(job.model, remat=name)), shape).executed  # type: ignore[arg-type]
 
-    return sorted(reversed(names), key=cost)
+    return sorted(names, key=cost)
 
 
 def largest(job: Train, shape: Shape, slice_: Slice, attempt: Attempt) -> Iterator[Row]:
@@ -58,7 +58,7 @@ def largest(job: Train, shape: Shape, slice_: Slice, attempt: Attempt) -> Iterat
     """
     ways = shares(job, slice_)
     for remat in remats(job, shape):
-        this = replace(job, model=replace(job.model, remat=remat))
+        this = replace(job, model=replace(job.model, remat=remat))  # type: ignore[arg-type]
         fits: dict[int, Row] = {}
         low, high, rows = 0, LARGEST + 1, 1
         while low + 1 < high:

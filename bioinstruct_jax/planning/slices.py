@@ -11,9 +11,18 @@ from typing import Any
 from bioinstruct_jax.planning.chips import CHIPS, Chip
 
 # Chips along each axis, by their number: the most cube-like shape that can be rented.
-_TWO: dict[int, tuple[int, ...]] = {4: (2, 2), 8: (2, 4), 16: (4, 4), 32: (4, 8), 64: (8, 8), 128: (8, 16), 256: (16, 16)}
-_THREE: dict[int, tuple[int, ...]] = {4: (2, 2, 1), 8: (2, 2, 2), 16: (2, 2, 4), 32: (2, 4, 4), 64: (4, 4, 4), 128: (4, 4, 8), 256: (4, 8, 8)}
-_SHAPES: dict[str, dict[int, tuple[int, ...]]] = {"v4": _THREE, "v5e": _TWO, "v5p": _THREE, "v6e": _TWO, "tpu7x": _THREE}
+_Shapes = dict[int, tuple[int, ...]]
+_TWO: _Shapes = {1: (1, 1), 4: (2, 2), 8: (2, 4), 16: (4, 4), 32: (4, 8), 64: (8, 8), 128: (8, 16), 256: (16, 16)}
+_THREE: _Shapes = {
+    4: (2, 2, 1),
+    8: (2, 2, 2),
+    16: (2, 2, 4),
+    32: (2, 4, 4),
+    64: (4, 4, 4),
+    128: (4, 4, 8),
+    256: (4, 8, 8),
+}
+_SHAPES: dict[str, _Shapes] = {"v4": _THREE, "v5e": _TWO, "v5p": _THREE, "v6e": _TWO, "tpu7x": _THREE}
 _GPUS = ("a100-40", "a100-80", "h100", "h200")
 # What libtpu wants in TPU_ACCELERATOR_TYPE; it takes the kind of chip from there and the size from the topology.
 _TYPES = {"v4": "v4-16", "v5e": "v5litepod-16", "v5p": "v5p-16", "v6e": "v6e-16", "tpu7x": "tpu7x-16"}
@@ -64,8 +73,8 @@ class Slice:
         words: dict[str, Any] = {"topology_name": f"{self.kind}:{'x'.join(map(str, self.shape))}"}
         if self.kind == "v4":
             words["chip_config_name"] = "megacore"
-        if self.shape == (2, 4):  # eight v5e or v6e share one host
-            words["chips_per_host_bounds"] = (2, 4, 1)
+        if self.shape in ((1, 1), (2, 4)):  # one or eight v5e or v6e on one host
+            words["chips_per_host_bounds"] = (*self.shape, 1)
         if self.count > 1:
             words["num_slices"] = self.count
         return words
@@ -81,11 +90,9 @@ def find(name: str) -> Slice:
         if size in _SHAPES.get(kind, {}):
             return Slice(name, kind, _SHAPES[kind][size], count)
     near = difflib.get_close_matches(name, KNOWN, 1)
-    sizes = ", ".join(map(str, _TWO))
     raise ValueError(
-        f"unknown slice {name!r}; {f'did you mean {near[0]}? ' if near else ''}Known are {', '.join(_SHAPES)} with "
-        f"{sizes} chips ({KNOWN[1]}), several of them (2x{KNOWN[9]}), and one GPU: "
-        f"{', '.join(f'{gpu}-1' for gpu in _GPUS)}"
+        f"unknown slice {name!r}; {f'did you mean {near[0]}? ' if near else ''}Known are {', '.join(KNOWN)}, "
+        "and several of one kind, such as 2xv5e-16"
     )
 
 
