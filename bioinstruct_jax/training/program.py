@@ -18,14 +18,15 @@ def abstract_state(plan: Plan, optimizer: optax.GradientTransformation, mesh: ja
     """What `state.start` will make, as shapes with shardings."""
     shapes, shardings = jax.eval_shape(optimizer.init, plan.trained), state_shardings(plan.trained, optimizer, mesh)
     moments = jax.tree.map(_struct, shapes, shardings)
-    return State(_struct(jax.ShapeDtypeStruct((), jnp.int32), jax.NamedSharding(mesh, jax.P())), plan.trained, moments)
+    step: Any = _struct(jax.ShapeDtypeStruct((), jnp.int32), jax.NamedSharding(mesh, jax.P()))
+    return State(step, plan.trained, moments)
 
 
 def abstract_batch(job: Train, mesh: jax.sharding.Mesh) -> Batch:
     """One step's rows, [micro-batches, rows, tokens] int32 each, as `sharding.put_batch` lays them on the mesh."""
     parts = job.training.micro_batches
     shape = (parts, job.training.batch_rows // parts, job.data.length)
-    array = jax.ShapeDtypeStruct(shape, jnp.int32, sharding=jax.NamedSharding(mesh, STEP_BATCH))
+    array: Any = jax.ShapeDtypeStruct(shape, jnp.int32, sharding=jax.NamedSharding(mesh, STEP_BATCH))
     return Batch(**dict.fromkeys(Batch._fields, array))
 
 

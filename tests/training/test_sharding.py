@@ -1,5 +1,7 @@
 """The mesh and what may lie on it."""
 
+from types import SimpleNamespace
+
 import jax
 import numpy as np
 import pytest
@@ -17,6 +19,16 @@ def test_minus_one_takes_what_is_left():
 def test_sizes_that_do_not_fit_are_refused(sizes):
     with pytest.raises(ValueError, match="does not fit 8 device"):
         sharding.make_mesh(sizes)
+
+
+def test_only_data_runs_between_slices():
+    # Mutation: a mesh whose weights are divided over the slow network. That it compiles is in tests/test_plan.py.
+    chips = [SimpleNamespace(platform="tpu", slice_index=number // 4) for number in range(8)]
+    assert sharding.slices(chips) == 2
+    with pytest.raises(ValueError, match="mesh.data = 1 cannot be divided over 2 slices.*give mesh.data as 2"):
+        sharding.make_mesh(Mesh(), chips)
+    hosts = [SimpleNamespace(platform="gpu", slice_index=number) for number in range(8)]
+    assert sharding.slices(hosts) == 1  # GPUs count hosts under that name
 
 
 def test_what_cannot_be_divided_is_named():
