@@ -175,6 +175,19 @@ def test_the_tpus_own_compiler_refuses_what_does_not_fit(capsys):
 
 @needs_libtpu
 @pytest.mark.slow
+def test_the_forward_pass_runs_once_in_one_micro_batch_as_in_two(job, capsys):
+    # Each pass gathers every weight once. Mutation: a scan over a single micro-batch, with which XLA makes three passes
+    # of two.
+    sent = []
+    for parts in (1, 2):
+        words = [f"--training.batch_rows={4 * parts}", f"--training.micro_batches={parts}", "--model.dtype=bfloat16"]
+        assert plan.main([job, "--slice=v5e-4", "--lora.dropout=0.0", "--model.remat=full", *words, "--json"]) == 0
+        sent.append(json.loads(capsys.readouterr().out)["rows"][0]["sent"])
+    assert 0.4 < sent[0] / sent[1] < 0.6
+
+
+@needs_libtpu
+@pytest.mark.slow
 def test_a_mesh_that_cannot_be_is_a_row(job, capsys):
     assert plan.main([job, "--slice=v5e-4", "--mesh.tensor=4", "--json"]) == 1
     (row,) = json.loads(capsys.readouterr().out)["rows"]

@@ -40,6 +40,7 @@ class Compiled:
     Attributes:
         mesh: devices along each axis.
         seconds: that tracing and compiling took here.
+        unreadable: why the collectives are not known; then there are none in the list.
         versions: of jax and libtpu.
     """
 
@@ -48,6 +49,7 @@ class Compiled:
     seconds: float
     collectives: tuple[Collective, ...]
     versions: dict[str, str]
+    unreadable: str | None = None
 
 
 @dataclass(frozen=True)
@@ -111,8 +113,9 @@ def compile_for(job: Train, shape: Shape, steps: int, slice_: Slice, *, timeout:
         found["mesh"],
         Memory(found["arguments"], found["temporaries"], found["peak"]),
         found["compile_seconds"],
-        tuple(Collective(**one) for one in found["collectives"]),
+        tuple(Collective(**one) for one in found["collectives"] or ()),
         found["versions"],
+        found["unreadable"],
     )
 
 

@@ -50,10 +50,15 @@ def compiled(job: Train, shape: Shape, steps: int, topology: dict[str, Any]) -> 
     lowered = program.lower(job, plan, optimizer.make_optimizer(job.optimizer, steps), mesh)
     step = lowered.compile(program.compiler_options(job, mesh))
     seconds = time.monotonic() - begun
+    sent = unreadable = None
     memory, text = step.memory_analysis(), step.as_text()
     if memory is None or text is None:
         raise NotImplementedError("this version of JAX does not say what a compiled program needs")
     slices = [sharding.slice_of(device) for device in mesh.devices.flat]
+    try:
+        sent = [dataclasses.asdict(one) for one in hlo.collectives(text, slices)]
+    except hlo.UnreadableError as error:
+        unreadable = str(error)
     arguments = memory.argument_size_in_bytes
     fresh = memory.output_size_in_bytes - memory.alias_size_in_bytes  # outputs that take no argument's place
     return {
@@ -62,7 +67,8 @@ def compiled(job: Train, shape: Shape, steps: int, topology: dict[str, Any]) -> 
         "temporaries": memory.temp_size_in_bytes,
         "peak": arguments + fresh + memory.temp_size_in_bytes + memory.generated_code_size_in_bytes,
         "compile_seconds": round(seconds, 1),
-        "collectives": [dataclasses.asdict(one) for one in hlo.collectives(text, slices)],
+        "collectives": sent,
+        "unreadable": unreadable,
         "versions": {"jax": jax.__version__, "libtpu": libtpu_version()},
     }
 

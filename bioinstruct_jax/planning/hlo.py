@@ -7,7 +7,7 @@ steps of a chain, to run beside products, stands in the text several times under
 import math
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -79,7 +79,11 @@ def collectives(text: str, slices: Sequence[int]) -> list[Collective]:
         for line in _executed(computations, name):
             if line.operation == "while":
                 called = dict(re.findall(r"(condition|body)=%?([\w.\-]+)", line.rest))
-                run(called["body"], times * turns(line, computations[called["condition"]]))
+                before = len(found)
+                run(called["body"], 1)
+                if len(found) > before:  # loops that send nothing need not be understood
+                    each = times * turns(line, computations[called["condition"]])
+                    found[before:] = [replace(one, times=one.times * each) for one in found[before:]]
             elif line.operation == "conditional":
                 for branch in _called(line):
                     run(branch, times)

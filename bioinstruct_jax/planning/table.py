@@ -41,7 +41,7 @@ def cells(row: Row) -> list[str]:
         gib(row.peak),
         gib(row.limit),
         "" if row.compile_seconds is None else f"{row.compile_seconds:.0f}",
-        f"{sent / 1e9:.2f}",
+        "?" if row.sent is None else f"{sent / 1e9:.2f}",
         f"{row.step_seconds:.3g}",
         f"{row.tokens_per_second:,.0f}",
         row.bound or "",
@@ -101,7 +101,7 @@ def one(row: Row, unknown: str | None) -> str:
     seconds = row.seconds or {}
     shares = ", ".join(f"{name} {value:.3g} s" for name, value in seconds.items() if value)
     hours = f"{row.hours:.2f} for {row.steps:,} steps" if row.hours is not None else f"not known: {unknown}"
-    sent = f"{(row.sent or 0) / 1e9:.2f} GB a chip and step"
+    sent = f"{(row.sent or 0) / 1e9:.2f} GB a chip and step" if row.sent is not None else str(row.reason)
     if row.sent_between_slices:
         sent += f", {row.sent_between_slices / 1e9:.3f} GB between slices"
     said += [

@@ -53,7 +53,10 @@ def train_step(
         zero = jnp.zeros(())
         zeros = (zero, zero, jax.tree.map(jnp.zeros_like, state.trained))
         count = batch.tokens.shape[0]
-        (loss, targets, gradient), _ = jax.lax.scan(accumulate, zeros, (jnp.arange(count), batch))
+        if count == 1:  # of a loop of one turn, XLA for TPU runs the forward pass twice
+            (loss, targets, gradient), _ = accumulate(zeros, (jnp.int32(0), Batch(*(array[0] for array in batch))))
+        else:
+            (loss, targets, gradient), _ = jax.lax.scan(accumulate, zeros, (jnp.arange(count), batch))
 
         share = 1 / jnp.maximum(targets, 1)
         gradient = jax.tree.map(lambda sum_: sum_ * share, gradient)

@@ -25,7 +25,7 @@ def test_only_data_runs_between_slices():
     # Mutation: a mesh whose weights are divided over the slow network. That it compiles is in tests/test_plan.py.
     chips = [SimpleNamespace(platform="tpu", slice_index=number // 4) for number in range(8)]
     assert sharding.slices(chips) == 2
-    with pytest.raises(ValueError, match="mesh.data = 1 cannot be divided over 2 slices.*give mesh.data as 2"):
+    with pytest.raises(ValueError, match=r"mesh\.data = 1 cannot be divided over 2 slices.*give mesh\.data as 2"):
         sharding.make_mesh(Mesh(), chips)
     hosts = [SimpleNamespace(platform="gpu", slice_index=number) for number in range(8)]
     assert sharding.slices(hosts) == 1  # GPUs count hosts under that name
