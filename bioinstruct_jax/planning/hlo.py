@@ -43,7 +43,7 @@ class Collective:
     """One exchange between devices.
 
     Attributes:
-        kind: all-gather, all-reduce, ...
+        kind: all-gather, all-reduce, ..., or send for what the hosts of a TPU slice carry to another slice.
         devices: that take part in one group of it.
         sent: bytes that each of them sends (and receives), by a ring: a gather of N bytes among n is N (n - 1) / n.
         times: in one run of the program.
@@ -90,6 +90,8 @@ def collectives(text: str, slices: Sequence[int]) -> list[Collective]:
             else:
                 channel = re.search(r"channel_id=(\d+)", line.rest)
                 key = channel[1] if channel else line.name
+                if line.operation == "send" and "megascale" in line.rest:  # through the hosts, to the other slices
+                    found.append(Collective("send", 2, float(_sizes(line.type)[0]), times, True))
                 kind = line.operation.removesuffix("-start")
                 if kind in _KINDS and key not in seen:
                     seen.add(key)

@@ -147,6 +147,10 @@ ENTRY %main (a: bf16[1,64]) -> bf16[1,64] {
   ROOT %o = bf16[1,64]{1,0} get-tuple-element(%w), index=1
 }
 """
+SEND = """\
+  %s = (bf16[2,8]{1,0:T(8,128)(2,1)}, u32[], token[]) send(%x, %k), channel_id=2, is_host_transfer=true, \
+frontend_attributes={_xla_host_transfer_handler_name="xla_megascale_runtime"}
+  %w = """
 
 
 def test_the_tpu_compilers_own_forms():
@@ -159,6 +163,12 @@ def test_the_tpu_compilers_own_forms():
         ("reduce-scatter", 16 * 8 * 4 * 7 / 8, 6),
     }
     assert len(hlo.collectives(TPU, [0] * 8)) == 3
+
+
+def test_what_goes_to_another_slice_through_the_hosts():
+    # Mutation: `send` not counted, with which several slices would exchange nothing.
+    found = hlo.collectives(TPU.replace("  %w = ", SEND), [0] * 8)
+    assert [(one.sent, one.times) for one in found if one.between_slices] == [(32, 1)]
 
 
 def test_what_cannot_be_read_is_an_error():
