@@ -154,11 +154,20 @@ def test_a_hub_id_without_a_shape_has_that_of_the_shipped_configuration(job):
 @pytest.mark.parametrize("name", ["v5e-4", "2xv5e-4", "tpu7x-4", "v4-4"])
 def test_the_tpus_own_compiler(job, capsys, name):
     # The tiny step for real. Mutation: an environment without TPU_SKIP_MDS_QUERY, or JAX_PLATFORMS left to JAX.
-    words = ["--training.batch_rows=16", "--training.micro_batches=2", "--model.dtype=bfloat16", "--json"]
+    words = [
+        "--training.batch_rows=16",
+        "--training.micro_batches=2",
+        "--model.dtype=bfloat16",
+        "--lora.dropout=0.0",
+        "--json",
+    ]
     assert plan.main([job, f"--slice={name}", *words]) == 0
     (row,) = json.loads(capsys.readouterr().out)["rows"]
     assert row["outcome"] == "fits"
     assert 0 < row["arguments"] < row["peak"] < 2**30
+    if row["sent"] is None:  # one of TPU7x's loops does not show its bound: said, and not guessed
+        assert (name, "what is sent is not known" in row["reason"]) == ("tpu7x-4", True)
+        return
     assert row["sent"] > 0
     assert (row["sent_between_slices"] > 0) == (name == "2xv5e-4")
 
