@@ -11,6 +11,7 @@ import optax
 from flax import nnx
 
 from bioinstruct_jax.config import Data, Lora, Mesh, Model, Optimizer, Shape, Source, Tokenizer, Train, Training
+from bioinstruct_jax.data.rows import DTYPES
 from bioinstruct_jax.model.loss import Batch
 from bioinstruct_jax.training import sharding, state
 from bioinstruct_jax.training.optimizer import make_optimizer
@@ -122,7 +123,9 @@ def random_rows(count: int, length: int, *, seed: int = 0, vocabulary: int = 96)
 
 
 def on_mesh(arrays: dict[str, np.ndarray], mesh: jax.sharding.Mesh, micro_batches: int = 1) -> Batch:
-    cut = {name: array.reshape(micro_batches, -1, array.shape[-1]) for name, array in arrays.items()}
+    cut = {
+        name: array.astype(DTYPES[name]).reshape(micro_batches, -1, array.shape[-1]) for name, array in arrays.items()
+    }
     return sharding.put_batch(cut, mesh)
 
 

@@ -11,9 +11,10 @@ def memory(job: Train, shape: Shape) -> Memory:
     """Bytes of the job's step on one device.
 
     Arguments are exact: the base in its own type; weights that are trained in float32 with two moments; the rows.
-    Temporaries are the gradient in float32, what the backward pass of one micro-batch keeps (each layer's input, or
-    with remat ``none`` all that its products read), one layer at work with the scores of plain attention
-    [heads, length, length] in float32 and in the products' type, and logits with their gradient in float32.
+    Temporaries are the gradient in float32, what the backward pass of one micro-batch keeps on the device (with remat
+    ``full`` each layer's input, with ``attention`` its output too, with ``none`` all that products read, with
+    ``offload`` nothing), one layer at work, with model.attention ``reference`` the scores [heads, length, length] in
+    float32 and in the products' type, and logits with their gradient in float32, as far as model.logits_mib lets them.
     """
     width = jnp.dtype(job.model.dtype).itemsize
     base = parameter_count(base_weights(shape))
@@ -26,7 +27,10 @@ def memory(job: Train, shape: Shape) -> Memory:
     values = 2 * shape.key_value_heads * shape.head_size
     layer = slots * width * (4 * shape.hidden_size + 2 * heads + values + 3 * shape.intermediate_size)
     scores = rows * shape.num_attention_heads * job.data.length**2 * (4 + width)
-    kept = slots * width * shape.hidden_size if job.model.remat == "full" else layer + scores
-    logits = slots * (shape.vocab_size or 0) * 2 * 4
-    temporaries = 4 * trained + shape.num_hidden_layers * kept + max(layer + 2 * scores, logits)
+    if job.model.attention != "reference":  # a kernel holds none of them
+        scores = 0
+    inputs = slots * width * shape.hidden_size
+    kept = {"full": inputs, "attention": inputs + slots * width * heads, "offload": 0, "none": layer + scores}
+    logits = 2 * min(slots * (shape.vocab_size or 0) * 4, int(job.model.logits_mib * 2**20))
+    temporaries = 4 * trained + shape.num_hidden_layers * kept[job.model.remat] + max(layer + 2 * scores, logits)
     return Memory(arguments, temporaries, arguments + temporaries)

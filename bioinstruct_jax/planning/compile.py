@@ -12,8 +12,8 @@ from typing import Any
 
 from bioinstruct_jax import settings
 from bioinstruct_jax.config import Shape, Train
-from bioinstruct_jax.planning.hlo import Collective
 from bioinstruct_jax.planning.slices import Slice
+from bioinstruct_jax.planning.traffic import Collective
 
 TIMEOUT = 1800  # seconds of one compile
 

@@ -39,8 +39,9 @@ def compiled(job: Train, shape: Shape, steps: int, topology: dict[str, Any]) -> 
     import jax
     from jax.experimental import topologies
 
-    from bioinstruct_jax.planning import hlo
+    from bioinstruct_jax.planning import traffic
     from bioinstruct_jax.training import optimizer, program, sharding, state
+    from bioinstruct_jax.training.hlo import UnreadableError
 
     devices = topologies.get_topology_desc(platform="tpu", **topology).devices
     mesh = sharding.make_mesh(job.mesh, devices)
@@ -56,8 +57,8 @@ def compiled(job: Train, shape: Shape, steps: int, topology: dict[str, Any]) -> 
         raise NotImplementedError("this version of JAX does not say what a compiled program needs")
     slices = [sharding.slice_of(device) for device in mesh.devices.flat]
     try:
-        sent = [dataclasses.asdict(one) for one in hlo.collectives(text, slices)]
-    except hlo.UnreadableError as error:
+        sent = [dataclasses.asdict(one) for one in traffic.collectives(text, slices)]
+    except UnreadableError as error:
         unreadable = str(error)
     arguments = memory.argument_size_in_bytes
     fresh = memory.output_size_in_bytes - memory.alias_size_in_bytes  # outputs that take no argument's place

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from bioinstruct_jax.config import Shape, Train
 from bioinstruct_jax.model.weights import base_weights, lora_weights, parameter_count
 from bioinstruct_jax.planning.chips import Chip
-from bioinstruct_jax.planning.hlo import Collective
+from bioinstruct_jax.planning.traffic import Collective
 from bioinstruct_jax.training import flops
 
 
@@ -81,7 +81,7 @@ def work(job: Train, shape: Shape, chips: int, tensor: int, collectives: Sequenc
     base = parameter_count(base_weights(shape))
     lora = job.trainable == "lora"
     trained = parameter_count(lora_weights(shape, job.lora)) if lora else base
-    passes = 3 if job.model.remat == "full" else 2
+    passes = 2 if job.model.remat == "none" else 3
     weights = passes * job.training.micro_batches * (base + (trained if lora else 0)) * width / tensor * chip.devices
     activations = 2 * shape.num_hidden_layers * shape.hidden_size * width * tokens(job) / chips
     optimizer = 7 * 4 * trained / chips  # gradient read; weight and two moments read and written, float32

@@ -17,6 +17,7 @@ import jax
 from upath import UPath
 
 from bioinstruct_jax import files
+from bioinstruct_jax.training.hlo import Instruction, called, parse
 
 KINDS = ("attention", "loss", "optimizer", "products", "collectives", "other")
 _COLLECTIVES = (
@@ -29,8 +30,6 @@ _COLLECTIVES = (
 )
 _PRODUCTS = ("dot", "convolution", "ragged-dot")
 _CONTAINERS = ("while", "call", "conditional", "async-start", "async-done")  # their instructions have their own events
-_INSTRUCTION = re.compile(r"^\s*(?:ROOT )?%?([\w.\-]+) = .*?[\]})] ([a-z][\w\-]*)\(")
-_COMPUTATION = re.compile(r"^(?:ENTRY )?%?([\w.\-]+) .*\{$")
 
 
 class Event(NamedTuple):
@@ -48,30 +47,27 @@ def kinds(program: str) -> dict[str, str]:
     A collective is one wherever it stands; what was traced under the scope ``attention``, ``loss`` or ``optimizer``
     belongs there; other matrix products, alone or in a fusion, are ``products``.
     """
-    opcodes: dict[str, set[str]] = defaultdict(set)  # of each computation
-    found: list[tuple[str, str, str, str]] = []
-    computation = ""
-    for line in program.splitlines():
-        if match := _COMPUTATION.match(line):
-            computation = match[1]
-        elif match := _INSTRUCTION.match(line):
-            opcodes[computation].add(match[2])
-            scope = re.search(r'op_name="([^"]*)"', line)
-            called = re.search(r"calls=%?([\w.\-]+)", line)
-            found.append((match[1], match[2], scope[1] if scope else "", called[1] if called else ""))
-    return {name: _kind(code, scope, opcodes[called]) for name, code, scope, called in found if code not in _CONTAINERS}
+    computations, _ = parse(program)
+    inner = {name: {line.operation for line in lines} for name, lines in computations.items()}
+    return {
+        line.name: _kind(line, set().union(*(inner.get(name, set()) for name in called(line))))
+        for lines in computations.values()
+        for line in lines
+        if line.operation not in _CONTAINERS
+    }
 
 
-def _kind(opcode: str, scope: str, inner: set[str]) -> str:
-    if any(code.startswith(_COLLECTIVES) for code in {opcode} | inner):
+def _kind(line: Instruction, inner: set[str]) -> str:
+    """Kind of one instruction, whose fusion holds the operations `inner`."""
+    if any(operation.startswith(_COLLECTIVES) for operation in {line.operation} | inner):
         return "collectives"
-    # Transposed and differentiated scopes read "transpose(jvp(attention))".
-    names = set(re.findall(r"\w+", scope))
+    scope = re.search(r'op_name="([^"]*)"', line.rest)
+    names = set(re.findall(r"\w+", scope[1] if scope else ""))  # of a gradient it reads transpose(jvp(attention))
     for kind in ("attention", "loss", "optimizer"):
         if kind in names:
             return kind
-    product = opcode in _PRODUCTS or inner & set(_PRODUCTS) or (opcode == "custom-call" and "dot_general" in names)
-    return "products" if product else "other"
+    product = line.operation in _PRODUCTS or inner & set(_PRODUCTS)
+    return "products" if product or (line.operation == "custom-call" and "dot_general" in names) else "other"
 
 
 def events(trace: Path) -> list[Event]:

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import optax
 
 from bioinstruct_jax.config import Train
+from bioinstruct_jax.data.rows import DTYPES
 from bioinstruct_jax.model.loss import Batch
 from bioinstruct_jax.training import recipes
 from bioinstruct_jax.training.sharding import STEP_BATCH
@@ -23,11 +24,12 @@ def abstract_state(plan: Plan, optimizer: optax.GradientTransformation, mesh: ja
 
 
 def abstract_batch(job: Train, mesh: jax.sharding.Mesh) -> Batch:
-    """One step's rows, [micro-batches, rows, tokens] int32 each, as `sharding.put_batch` lays them on the mesh."""
+    """One step's rows, [micro-batches, rows, tokens] each, as `sharding.put_batch` lays them on the mesh."""
     parts = job.training.micro_batches
     shape = (parts, job.training.batch_rows // parts, job.data.length)
-    array: Any = jax.ShapeDtypeStruct(shape, jnp.int32, sharding=jax.NamedSharding(mesh, STEP_BATCH))
-    return Batch(**dict.fromkeys(Batch._fields, array))
+    sharding = jax.NamedSharding(mesh, STEP_BATCH)
+    arrays: Any = {name: jax.ShapeDtypeStruct(shape, DTYPES[name], sharding=sharding) for name in Batch._fields}
+    return Batch(**arrays)
 
 
 def lower(

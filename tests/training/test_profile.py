@@ -62,7 +62,9 @@ ENTRY %main.10 (p: bf16[8,16]) -> (bf16[8,16], f32[]) {
   %fusion.1 = bf16[8,16]{1,0:T(8,128)(2,1)S(1)} fusion(%p), kind=kOutput, calls=%fused_computation.1
   %fusion.2 = bf16[8,16]{1,0} fusion(%p), calls=%fused_computation.1, metadata={op_name="jit(step)/jvp(loss)/dot"}
   %gemm = (bf16[8,16]{1,0}, s8[4]{0}) custom-call(%p), custom_call_target="gemm", metadata={op_name="dot_general"}
-  %splash = bf16[8,16]{1,0} custom-call(%p), metadata={op_name="jit(step)/transpose(jvp(attention))/kernel"}
+  %splash = bf16[8,16]{1,0} custom-call(%p), backend_config={"custom_call_config":{
+"metadata":"{}"
+}}, metadata={op_name="jit(step)/transpose(jvp(attention))/kernel"}
   %gather = (bf16[8,16]{1,0}, bf16[64,16]{1,0}) all-gather-start(%p), metadata={op_name="jit(step)/attention/reshard"}
   %while.3 = (s32[], /*index=1*/bf16[8,16]{1,0}) while(%p), metadata={op_name="jit(step)/while"}
   ROOT %norm = f32[] reduce(%p), metadata={op_name="jit(step)/lossless/reduce"}

@@ -11,11 +11,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-_INSTRUCTION = re.compile(r"^\s+(ROOT )?%?([\w.\-]+) = (.+?) ([a-z][a-z0-9\-]*)\((.*)$")
-_COMPUTATION = re.compile(r"^(ENTRY )?%?([\w.\-]+) \(.*\{\s*$")
+from bioinstruct_jax.training.hlo import Instruction, UnreadableError, called, parse
+
 _ARRAY = re.compile(r"\b(pred|token|[a-z]+\d+[a-z0-9]*)\[([\d,]*)\]")
-_CALLED = re.compile(r"(?:calls|to_apply|body|condition|true_computation|false_computation)=%?([\w.\-]+)")
-_BRANCHES = re.compile(r"branch_computations=\{([^}]*)\}")
 _KINDS = (
     "all-gather",
     "all-reduce",
@@ -25,17 +23,6 @@ _KINDS = (
     "collective-permute",
     "collective-broadcast",
 )
-
-
-@dataclass(frozen=True)
-class Instruction:
-    """One line: name, type of the result, operation, and everything after its bracket."""
-
-    name: str
-    type: str
-    operation: str
-    rest: str
-    root: bool
 
 
 @dataclass(frozen=True)
@@ -57,10 +44,6 @@ class Collective:
     between_slices: bool
 
 
-class UnreadableError(ValueError):
-    """A program whose text this version does not understand; nothing is guessed."""
-
-
 def collectives(text: str, slices: Sequence[int]) -> list[Collective]:
     """Every collective of an optimized program.
 
@@ -78,14 +61,14 @@ def collectives(text: str, slices: Sequence[int]) -> list[Collective]:
         seen: set[str] = set()
         for line in _executed(computations, name):
             if line.operation == "while":
-                called = dict(re.findall(r"(condition|body)=%?([\w.\-]+)", line.rest))
+                parts = dict(re.findall(r"(condition|body)=%?([\w.\-]+)", line.rest))
                 before = len(found)
-                run(called["body"], 1)
+                run(parts["body"], 1)
                 if len(found) > before:  # loops that send nothing need not be understood
-                    each = times * turns(line, computations[called["condition"]])
+                    each = times * turns(line, computations[parts["condition"]])
                     found[before:] = [replace(one, times=one.times * each) for one in found[before:]]
             elif line.operation == "conditional":
-                for branch in _called(line):
+                for branch in called(line):
                     run(branch, times)
             else:
                 channel = re.search(r"channel_id=(\d+)", line.rest)
@@ -101,23 +84,6 @@ def collectives(text: str, slices: Sequence[int]) -> list[Collective]:
     return [one for one in found if one.sent]
 
 
-def parse(text: str) -> tuple[dict[str, list[Instruction]], str]:
-    """The computations of a program by name, and the name of the first to run."""
-    computations: dict[str, list[Instruction]] = {}
-    entry, here = "", None
-    for line in text.splitlines():
-        if line.startswith("}"):
-            here = None
-        elif (head := _COMPUTATION.match(line)) and not line.startswith(" "):
-            here = computations.setdefault(head[2], [])
-            entry = head[2] if head[1] else entry
-        elif here is not None and (found := _INSTRUCTION.match(line)):
-            here.append(Instruction(found[2], found[3], found[4], found[5], bool(found[1])))
-    if not entry:
-        raise UnreadableError("the program has no ENTRY computation")
-    return computations, entry
-
-
 def _executed(computations: dict[str, list[Instruction]], name: str) -> Iterator[Instruction]:
     """The instructions of a computation and of those it runs once as part of it: fusions, calls, async wrappers.
 
@@ -127,18 +93,13 @@ def _executed(computations: dict[str, list[Instruction]], name: str) -> Iterator
     for line in computations[name]:
         yield line
         if line.operation in ("fusion", "call", "async-start", "custom-call"):
-            for called in _called(line):
-                for inner in _executed(computations, called):
-                    if "all-reduce-scatter" in called and inner.operation == "all-reduce":
+            for name_ in called(line):
+                for inner in _executed(computations, name_):
+                    if "all-reduce-scatter" in name_ and inner.operation == "all-reduce":
                         inner = Instruction(inner.name, inner.type, "reduce-scatter", inner.rest, inner.root)
                         yield Instruction(inner.name, line.type, inner.operation, inner.rest, inner.root)
                         continue
                     yield inner
-
-
-def _called(line: Instruction) -> list[str]:
-    branches = [name.strip().lstrip("%") for group in _BRANCHES.findall(line.rest) for name in group.split(",")]
-    return _CALLED.findall(line.rest) + branches
 
 
 def turns(loop: Instruction, condition: list[Instruction]) -> int:

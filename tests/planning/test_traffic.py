@@ -7,7 +7,8 @@ import pytest
 from jax import P
 from jax.sharding import AxisType
 
-from bioinstruct_jax.planning import hlo
+from bioinstruct_jax.planning import traffic
+from bioinstruct_jax.training.hlo import UnreadableError
 
 X = 64 * 128 * 4  # bytes of the array below
 
@@ -58,7 +59,7 @@ def over(axis: str, function, spec: P, out: P):
 )
 def test_bytes_are_those_of_a_ring(mesh, function, spec, kind, devices, sent):
     # Mutations: all-reduce counted once; reduce-scatter by its result; the whole mesh taken for every group.
-    (found,) = hlo.collectives(program(function, mesh, spec), [0] * 8)
+    (found,) = traffic.collectives(program(function, mesh, spec), [0] * 8)
     assert (found.kind, found.devices, found.sent, found.times) == (kind, devices, sent, 1)
 
 
@@ -74,7 +75,7 @@ def test_what_is_in_loops_counts_for_every_turn(mesh):
 
         return jax.lax.scan(outer, x, None, length=3)[0]
 
-    found = [one for one in hlo.collectives(program(gathered, mesh, P("b", None)), [0] * 8) if one.times > 1]
+    found = [one for one in traffic.collectives(program(gathered, mesh, P("b", None)), [0] * 8) if one.times > 1]
     assert found
     assert {one.times for one in found} == {15}
 
@@ -84,8 +85,8 @@ def test_groups_that_span_slices_are_told(mesh):
     slices = [0] * 4 + [1] * 4
     within = program(lambda x: jax.reshard(x, P(None, None)), mesh, P("b", None))
     between = program(lambda x: jax.reshard(x, P(None, None)), mesh, P("a", None))
-    assert [one.between_slices for one in hlo.collectives(within, slices)] == [False]
-    assert [one.between_slices for one in hlo.collectives(between, slices)] == [True]
+    assert [one.between_slices for one in traffic.collectives(within, slices)] == [False]
+    assert [one.between_slices for one in traffic.collectives(between, slices)] == [True]
 
 
 @pytest.mark.parametrize(
@@ -105,7 +106,7 @@ def test_groups_that_span_slices_are_told(mesh):
     ],
 )
 def test_every_way_to_write_groups(text, rows):
-    found = sorted(sorted(row) for row in hlo.groups(text, 4).tolist())
+    found = sorted(sorted(row) for row in traffic.groups(text, 4).tolist())
     assert found == rows
 
 
@@ -156,31 +157,29 @@ frontend_attributes={_xla_host_transfer_handler_name="xla_megascale_runtime"}
 def test_the_tpu_compilers_own_forms():
     # A chain of one channel counts once, as does a start with its done; a bound in the condition; a reduce-scatter.
     # Mutations: `seen` dropped; "-done" counted; the all-reduce of the wrapper taken for one.
-    found = {(one.kind, one.sent, one.times) for one in hlo.collectives(TPU, [0] * 8)}
+    found = {(one.kind, one.sent, one.times) for one in traffic.collectives(TPU, [0] * 8)}
     assert found == {
         ("all-gather", 1024 * 7 / 8, 1),
         ("all-gather", 1024 * 7 / 8, 6),
         ("reduce-scatter", 16 * 8 * 4 * 7 / 8, 6),
     }
-    assert len(hlo.collectives(TPU, [0] * 8)) == 3
+    assert len(traffic.collectives(TPU, [0] * 8)) == 3
 
 
 def test_what_goes_to_another_slice_through_the_hosts():
     # Mutation: `send` not counted, with which several slices would exchange nothing.
-    found = hlo.collectives(TPU.replace("  %w = ", SEND), [0] * 8)
+    found = traffic.collectives(TPU.replace("  %w = ", SEND), [0] * 8)
     assert [(one.sent, one.times) for one in found if one.between_slices] == [(32, 1)]
 
 
 def test_what_cannot_be_read_is_an_error():
-    with pytest.raises(hlo.UnreadableError, match="how often"):
-        hlo.collectives(TPU.replace("constant(6)", "parameter(1)"), [0] * 8)
-    with pytest.raises(hlo.UnreadableError, match="replica groups"):
-        hlo.collectives(TPU.replace("replica_groups=[1,8]<=[8]", "replica_groups=new"), [0] * 8)
-    with pytest.raises(hlo.UnreadableError, match="ENTRY"):
-        hlo.collectives("HloModule nothing", [0] * 8)
+    with pytest.raises(UnreadableError, match="how often"):
+        traffic.collectives(TPU.replace("constant(6)", "parameter(1)"), [0] * 8)
+    with pytest.raises(UnreadableError, match="replica groups"):
+        traffic.collectives(TPU.replace("replica_groups=[1,8]<=[8]", "replica_groups=new"), [0] * 8)
 
 
 def test_sizes():
-    assert hlo.size("bf16[2,3]{1,0:T(8,128)(2,1)S(1)}") == 12
-    assert hlo.size("(f32[], pred[4], s4[8], f8e4m3fn[3], token[])") == 4 + 4 + 4 + 3
-    assert np.array(hlo.groups("replica_groups={}", 2)).shape == (1, 2)
+    assert traffic.size("bf16[2,3]{1,0:T(8,128)(2,1)S(1)}") == 12
+    assert traffic.size("(f32[], pred[4], s4[8], f8e4m3fn[3], token[])") == 4 + 4 + 4 + 3
+    assert np.array(traffic.groups("replica_groups={}", 2)).shape == (1, 2)
