@@ -125,6 +125,13 @@ class Model:
     dtype: Annotated[
         Literal["float32", "bfloat16"], Field(description="of the frozen base and of the matrix products")
     ] = "bfloat16"
+    quantize: Annotated[
+        Literal["none", "int8", "nf4"],
+        Field(
+            description="how a frozen base's layers hold their kernels. int8: a scale for each output; nf4: 4 bits "
+            "and a scale for each 64 inputs, as in QLoRA"
+        ),
+    ] = "none"
     attention: Annotated[
         Literal["auto", "reference", "splash", "triton"],
         Field(description="auto: splash on a TPU, triton on a GPU, else the reference; on a CPU kernels are emulated"),
@@ -357,6 +364,11 @@ class Train:
         if self.model.weights == "random" and not (self.tokenizer.path or self.tokenizer.train_vocab_size):
             raise ValueError(
                 "model.weights 'random' has no tokenizer of its own: give tokenizer.path or tokenizer.train_vocab_size"
+            )
+        if self.trainable == "all" and self.model.quantize != "none":
+            raise ValueError(
+                f"model.quantize {self.model.quantize!r} is for a frozen base: set trainable 'lora', or model.quantize "
+                "'none'"
             )
         if self.trainable == "all" and self.lora != Lora():
             raise ValueError("lora.* means nothing with trainable 'all': remove the section, or set trainable 'lora'")

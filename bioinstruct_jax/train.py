@@ -231,7 +231,9 @@ def run(job: Train, interrupt: Interrupt, *, accept_changes: bool = False) -> No
         folder.write_lines("rows.jsonl", [{"row": i, "records": ids} for i, ids in enumerate(data.members)])
         folder.write_lines("bad_rows.jsonl", [dataclasses.asdict(row) for row in data.bad_rows])
         if first == 0 and job.trainable == "lora" and origin.folder is None:
-            results.save_base(folder.path / "base", frozen, origin, data.tokenizer, job.model.dtype)
+            whole = base.unquantized(job, origin, mesh, frozen)
+            results.save_base(folder.path / "base", whole, origin, data.tokenizer, job.model.dtype)
+            del whole
         metrics = None
         if writes:
             tracker = open_tracker(job.track, folder.path, name=job.name, settings=dataclasses.asdict(job))

@@ -261,6 +261,7 @@ KEYS = {
     "model.shape.mlp_bias": Seen(True, step),
     "model.shape.initializer_range": Seen(0.1, weights),
     "model.dtype": Seen("bfloat16", step),
+    "model.quantize": Seen("int8", step),
     "model.attention": Seen("splash", step),
     "model.remat": Seen("full", step),
     "model.unroll": Seen(2, step),

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Any
 
+import jax
 from flax import nnx
 from upath import UPath
 
@@ -12,6 +13,7 @@ from bioinstruct_jax.interop import hub_config, hub_weights, start
 from bioinstruct_jax.interop.peft_adapter import Adapter
 from bioinstruct_jax.model.weights import base_weights, lora_weights
 from bioinstruct_jax.training.state import Plan, by_path, from_paths, initialize
+from bioinstruct_jax.training.state import plan as plan_model
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,7 @@ def place(job: Train, plan: Plan, base: Base, adapter: Adapter | None) -> tuple[
     if base.folder is None:
         trained = initialize(plan.trained, plan.weights, base.shape, job.seed)
         return trained, initialize(plan.frozen, plan.weights, base.shape, job.seed)
-    table = base_weights(base.shape)
+    table = base_weights(base.shape, job.model.quantize)
     if job.trainable == "all":
         return from_paths(plan.trained, hub_weights.load(base.folder, by_path(plan.trained), table)), plan.frozen
     frozen = from_paths(plan.frozen, hub_weights.load(base.folder, by_path(plan.frozen), table))
@@ -101,9 +103,18 @@ def place(job: Train, plan: Plan, base: Base, adapter: Adapter | None) -> tuple[
     return initialize(plan.trained, plan.weights, base.shape, job.seed), frozen
 
 
+def unquantized(job: Train, base: Base, mesh: jax.sharding.Mesh, frozen: nnx.State) -> nnx.State:
+    """A random base as `frozen` holds it, or, where that is quantised, as it was before: made again, all of it."""
+    if job.model.quantize == "none":
+        return frozen
+    whole = plan_model(replace(job, model=replace(job.model, quantize="none")), base.shape, mesh)
+    return initialize(whole.frozen, whole.weights, base.shape, job.seed)
+
+
 def identity(job: Train, plan: Plan, base: Base, trained: nnx.State, frozen: nnx.State) -> dict[str, Any]:
     """Name and hash of the base: an adapter is worth nothing without knowing what it adapts.
 
+    The hash is of the base as it lies in memory: of a quantised one, of codes and scales, and ``quantize`` says how.
     With ``lora.start``, name and hash of that adapter as well, under ``start``.
 
     Args:
@@ -114,8 +125,10 @@ def identity(job: Train, plan: Plan, base: Base, trained: nnx.State, frozen: nnx
         "weights": job.model.weights,
         "revision": job.model.revision,
         "seed": job.seed if base.folder is None else None,
-        "sha256": hub_weights.base_hash(arrays, base_weights(base.shape)),
+        "sha256": hub_weights.base_hash(arrays, base_weights(base.shape, job.model.quantize)),
     }
+    if job.model.quantize != "none":
+        found["quantize"] = job.model.quantize
     if job.lora.start is not None:
         sha256 = hub_weights.base_hash(by_path(trained), lora_weights(base.shape, job.lora))
         found["start"] = {"adapter": job.lora.start, "sha256": sha256}

@@ -19,6 +19,7 @@ from upath import UPath
 from bioinstruct_jax.files import make_folder
 from bioinstruct_jax.interop.hub_folder import INDEX, SINGLE, check, check_tied, find, hub_tensors
 from bioinstruct_jax.interop.tensor_file import BLOCK, Tensor, read_rows, write
+from bioinstruct_jax.model.quantize import Quantized, quantize
 from bioinstruct_jax.model.weights import Weight
 
 # -------------------------------------------------------------------- reading
@@ -30,6 +31,8 @@ def load(
     """The weights named in `abstract`, each in its dtype and sharding, as every process needs its own slices.
 
     Beyond the arrays themselves the host holds one layer of one weight; embedding and head are read by blocks of rows.
+    Kernels whose codes and scales are named are read in float32 and quantised layer by layer, on the devices: no more
+    than one layer of one of them is ever there unquantised.
 
     Args:
         folder: with ``model.safetensors``, or ``model.safetensors.index.json`` and its shards.
@@ -43,32 +46,69 @@ def load(
     """
     table = {path: weight for path, weight in table.items() if path in abstract}
     found = find(folder)
-    check(folder, found, table)
-    whole_first = sorted(abstract, key=lambda path: (table[path].stacked, -table[path].size))
+    in_files = {path: weight.of or weight for path, weight in table.items() if weight.kind != "scales"}
+    check(folder, found, in_files)
+    whole_first = sorted(in_files, key=lambda path: (in_files[path].stacked, -in_files[path].size))
     with contextlib.ExitStack() as stack:
         files = {tensor.file for tensor in found.values()}
         streams = {file: stack.enter_context(file.open("rb")) for file in files}
         check_tied(streams, found, table)
-        return {path: _load_weight(streams, found, table[path], abstract[path]) for path in whole_first}
+        loaded: dict[str, jax.Array] = {}
+        for path in whole_first:
+            if (kernel := table[path].of) is None:
+                loaded[path] = _load_weight(streams, found, table[path], abstract[path])
+            else:
+                scales = path.removesuffix("codes") + "scales"
+                like = Quantized(abstract[path], abstract[scales])  # type: ignore[arg-type]
+                loaded[path], loaded[scales] = _load_quantized(streams, found, kernel, like)
+        return loaded
 
 
 def _load_weight(
     streams: dict[UPath, BinaryIO], found: dict[str, Tensor], weight: Weight, like: jax.ShapeDtypeStruct | jax.Array
 ) -> jax.Array:
-    sharding = like.sharding
-    if not isinstance(sharding, jax.NamedSharding) or not isinstance(sharding.mesh, jax.sharding.Mesh):
-        raise TypeError(f"{weight.hub}: a NamedSharding on real devices says where it shall lie, not {sharding!r}")
+    sharding, mesh = _where(weight, like)
     if not weight.stacked:
         in_blocks = len(weight.shape) == 2 and found[weight.hub].row_bytes * weight.hub_shape[0] > 2 * BLOCK
         return (_in_blocks if in_blocks else _place)(streams, found[weight.hub], weight, like.dtype, sharding)
     one = replace(weight, dims=weight.dims[1:], shape=weight.shape[1:])
-    one_sharding = jax.NamedSharding(sharding.mesh, P(*sharding.spec[1:]))
-    with jax.set_mesh(sharding.mesh):
+    one_sharding = jax.NamedSharding(mesh, P(*sharding.spec[1:]))
+    with jax.set_mesh(mesh):
         stacked = jnp.zeros(like.shape, like.dtype, device=sharding)
         for i in range(weight.shape[0]):
             layer = _place(streams, found[weight.hub.format(i=i)], one, like.dtype, one_sharding)
             stacked = jax.block_until_ready(_with_layer(stacked, layer, i))  # or many layers would wait in memory
     return stacked
+
+
+def _where(weight: Weight, like: Any) -> tuple[jax.NamedSharding, jax.sharding.Mesh]:
+    sharding = like.sharding
+    if not isinstance(sharding, jax.NamedSharding) or not isinstance(sharding.mesh, jax.sharding.Mesh):
+        raise TypeError(f"{weight.hub}: a NamedSharding on real devices says where it shall lie, not {sharding!r}")
+    return sharding, sharding.mesh
+
+
+def _load_quantized(
+    streams: dict[UPath, BinaryIO], found: dict[str, Tensor], kernel: Weight, like: Quantized
+) -> Quantized:
+    """As `_load_weight`, for a stacked kernel that is to be quantised like `like`."""
+    codes, mesh = _where(kernel, like.codes)
+    shardings = Quantized(codes, _where(kernel, like.scales)[0])  # type: ignore[arg-type]
+    one = replace(kernel, dims=kernel.dims[1:], shape=kernel.shape[1:])
+    where = jax.NamedSharding(mesh, P(*kernel.spec[1:]))
+    with jax.set_mesh(mesh):
+        parts = zip(like, shardings, strict=True)
+        stacked = Quantized(*(jnp.zeros(part.shape, part.dtype, device=sharding) for part, sharding in parts))
+        with_layer = jax.jit(partial(_with_quantized, kernel=kernel), donate_argnums=0, out_shardings=shardings)
+        for i in range(kernel.shape[0]):
+            layer = _place(streams, found[kernel.hub.format(i=i)], one, np.dtype(np.float32), where)
+            stacked = jax.block_until_ready(with_layer(stacked, layer, i))
+    return stacked
+
+
+def _with_quantized(stacked: Quantized, layer: jax.Array, index: int, kernel: Weight) -> Quantized:
+    made = quantize(kernel.flat(layer), stacked.codes.dtype)
+    return jax.tree.map(lambda all_, one: jax.lax.dynamic_update_slice_in_dim(all_, one[None], index, 0), stacked, made)
 
 
 @partial(jax.jit, donate_argnums=0)

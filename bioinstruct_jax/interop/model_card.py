@@ -30,6 +30,15 @@ model = AutoModelForCausalLM.from_pretrained("THIS_FOLDER")
 
 {_TEMPLATE}"""
 
+_QUANTIZED = {
+    "int8": "int8, symmetric, a float32 scale for each output",
+    "nf4": "nf4, a float32 scale for each 64 inputs (QLoRA, without its second quantisation)",
+}
+_ON_QUANTIZED = """\
+**This adapter was trained on a base quantised to {0}** (kernels of the layers; embedding, head and norms were not). \
+It has learned to make up for errors of that base as well: on the unquantised one, outputs and loss differ somewhat \
+from those of the training, and whoever merges the two merges it into weights it was not trained on."""
+
 
 def card(
     job: Train,
@@ -43,8 +52,8 @@ def card(
     """Markdown with Hugging Face front matter.
 
     Args:
-        base: ``weights``, ``revision`` and ``sha256`` of the base model, ``seed`` if it is random; ``start`` with
-            ``adapter`` and ``sha256`` if the training went on from one.
+        base: ``weights``, ``revision`` and ``sha256`` of the base model, ``seed`` if it is random, ``quantize`` if it
+            was quantised; ``start`` with ``adapter`` and ``sha256`` if the training went on from one.
         data: the run's data.json: ``sources``, ``train``, ``template``, ``tokenizer``.
         losses: of the run.
         sha256: of the trained weights (`hub_weights.base_hash`).
@@ -188,11 +197,13 @@ def _training(job: Train, losses: Losses, data: dict[str, Any]) -> str:
         ("optimizer", f"AdamW, b1 {optimizer.b1:g}, b2 {optimizer.b2:g}, weight decay {optimizer.weight_decay:g}"),
         ("prompt template", data["template"]["name"]),
         ("base and products in", job.model.dtype),
+        *([("kernels of the base in", _QUANTIZED[job.model.quantize])] if job.model.quantize != "none" else []),
         ("loss of the last step", f"{losses.last:.4f} nats per target token"),
     ]
     if losses.held_out_last is not None and losses.held_out_first is not None:
         rows.append(("held-out loss", f"{losses.held_out_first:.4f} before, {losses.held_out_last:.4f} after"))
-    return "\n".join(["| | |", "| --- | --- |", *(f"| {name} | {value} |" for name, value in rows)])
+    table = "\n".join(["| | |", "| --- | --- |", *(f"| {name} | {value} |" for name, value in rows)])
+    return table if job.model.quantize == "none" else f"{table}\n\n{_ON_QUANTIZED.format(job.model.quantize)}"
 
 
 def _usage(job: Train) -> str:
@@ -222,9 +233,10 @@ def _provenance(base: dict[str, Any], data: dict[str, Any], sha256: str, version
     name = _shown(base["weights"]) + (f", revision {base['revision']}" if base.get("revision") else "")
     if base.get("seed") is not None:
         name += f", seed {base['seed']}"
+    in_codes = f", its kernels in {base['quantize']}" if base.get("quantize") else ""
     rows = [
         ("base", name),
-        ("sha256 of the base", f"`{base['sha256']}`"),
+        (f"sha256 of the base{in_codes}", f"`{base['sha256']}`"),
         *_started_from(base.get("start")),
         (f"sha256 of the {'adapter' if lora else 'model'}", f"`{sha256}`"),
         ("sha256 of the prompt template", f"`{data['template']['hash']}`"),

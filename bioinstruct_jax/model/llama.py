@@ -5,7 +5,7 @@ at the embedding look-up, where a weight is gathered before its product, and at 
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import jax
@@ -18,6 +18,7 @@ from bioinstruct_jax.config import Lora, Shape
 from bioinstruct_jax.model import kernels, rope
 from bioinstruct_jax.model.kernels import REFERENCE, Kernel
 from bioinstruct_jax.model.lora import dropped, scale
+from bioinstruct_jax.model.quantize import Quantized, dequantize
 from bioinstruct_jax.model.weights import BATCH, Weight, base_weights, lora_weights
 
 _INPUT = "layer input"
@@ -45,8 +46,41 @@ Make = Callable[[str, Weight], jax.Array]  # (path, description) -> value: an ar
 
 def _gathered(variable: nnx.Variable, weight: Weight, dtype: jnp.dtype) -> jax.Array:
     """One layer's weight in the products' dtype, whole over ``fsdp``, still divided over ``tensor``."""
-    spec = [None if axis == "fsdp" else axis for axis in weight.spec]
-    return jax.reshard(variable[...].astype(dtype), P(*spec[int(weight.stacked) :]))
+    return jax.reshard(variable[...].astype(weight.dtype or dtype), P(*_whole(weight.spec[int(weight.stacked) :])))
+
+
+def _whole(spec: Iterable[str | None]) -> list[str | None]:
+    return [None if axis == "fsdp" else axis for axis in spec]
+
+
+def _product(x: jax.Array, quantized: Quantized, weight: Weight, dtype: jnp.dtype) -> jax.Array:
+    """xW of a gathered, quantised W [in, out], which is made here and kept by no policy of rematerialisation.
+
+    The rule for the backward pass is our own: it keeps the codes. Of the operations that make W from them, `none` would
+    keep one's result, and over all layers that is the whole base in the products' dtype.
+    """
+    inputs, ndim = weight.inputs, len(weight.shape) - 1
+    spec = _whole(weight.spec[1:])
+
+    def kernel(quantized: Quantized) -> jax.Array:
+        return jnp.reshape(dequantize(quantized, dtype), weight.shape[1:], out_sharding=P(*spec))
+
+    def over_inputs(x: jax.Array, quantized: Quantized) -> jax.Array:
+        over = tuple(range(2, 2 + inputs)), tuple(range(inputs))
+        out = P(BATCH, None, *spec[inputs:])
+        return jax.lax.dot_general(x, kernel(quantized), (over, ((), ())), out_sharding=out)
+
+    def forward(x: jax.Array, quantized: Quantized) -> tuple[jax.Array, Quantized]:
+        return over_inputs(x, quantized), quantized
+
+    def backward(quantized: Quantized, y: jax.Array) -> tuple[jax.Array, None]:
+        over = tuple(range(2, y.ndim)), tuple(range(inputs, ndim))
+        out = P(BATCH, None, *spec[:inputs])
+        return jax.lax.dot_general(y, kernel(quantized), (over, ((), ())), out_sharding=out), None
+
+    product = jax.custom_vjp(over_inputs)
+    product.defvjp(forward, backward)
+    return product(x, quantized)
 
 
 class RMSNorm(nnx.Module):
@@ -63,13 +97,20 @@ class RMSNorm(nnx.Module):
 
 
 class Projection(nnx.Module):
-    """y = xW + b, and s (dropout(x) A) B where the projection has an adapter: two thin products, never W + AB."""
+    """y = xW + b, and s (dropout(x) A) B where the projection has an adapter: two thin products, never W + AB.
+
+    A quantised W is gathered as codes and scales and made out of them where it is used, in the backward pass again.
+    """
 
     def __init__(
         self, path: str, table: Mapping[str, Weight], make: Make, lora: Lora | None, dtype: jnp.dtype, index: int
     ):
-        self.weight, self.dtype, self.index, self.lora = table[f"{path}.kernel"], dtype, index, lora
-        self.kernel = nnx.Param(make(f"{path}.kernel", self.weight))
+        self.codes_weight, self.scales_weight = table.get(f"{path}.codes"), table.get(f"{path}.scales")
+        self.weight = (self.codes_weight and self.codes_weight.of) or table[f"{path}.kernel"]
+        self.dtype, self.index, self.lora = dtype, index, lora
+        self.kernel = None if self.codes_weight else nnx.Param(make(f"{path}.kernel", self.weight))
+        self.codes = nnx.Param(make(f"{path}.codes", self.codes_weight)) if self.codes_weight else None
+        self.scales = nnx.Param(make(f"{path}.scales", self.scales_weight)) if self.scales_weight else None
         self.bias_weight = table.get(f"{path}.bias")
         self.bias = nnx.Param(make(f"{path}.bias", self.bias_weight)) if self.bias_weight else None
         self.a_weight, self.b_weight = table.get(f"{path}.lora_a"), table.get(f"{path}.lora_b")
@@ -86,7 +127,16 @@ class Projection(nnx.Module):
             spec = P(BATCH, None, *(None if axis == "fsdp" else axis for axis in out))
             return jax.lax.dot_general(left, right, (over, ((), ())), out_sharding=spec)
 
-        y = product(x, self.kernel, self.weight, contract)
+        if self.kernel is not None:
+            y = product(x, self.kernel, self.weight, contract)
+        else:
+            assert self.codes is not None
+            assert self.scales is not None
+            assert self.codes_weight is not None
+            assert self.scales_weight is not None
+            codes = _gathered(self.codes, self.codes_weight, self.dtype)
+            scales = _gathered(self.scales, self.scales_weight, self.dtype)
+            y = _product(x, Quantized(codes, scales), self.weight, self.dtype)
         if self.bias is not None and self.bias_weight:
             y = y + _gathered(self.bias, self.bias_weight, self.dtype)
         if self.lora and self.lora_a is not None and self.lora_b is not None and self.a_weight and self.b_weight:
@@ -166,6 +216,7 @@ class Llama(nnx.Module):
         unroll: layers compiled as straight code in each turn of the scan over layers; need not divide their number.
         attention: how tokens of packed rows see each other; caches and other masks bring a `mix` of their own.
         logits_mib: most that the loss may hold of logits on a device, in MiB.
+        quantize: how the kernels of a frozen base are stored, as for `base_weights`.
     """
 
     def __init__(
@@ -179,8 +230,9 @@ class Llama(nnx.Module):
         unroll: int = 1,
         attention: Kernel = REFERENCE,
         logits_mib: float = math.inf,
+        quantize: str = "none",
     ):
-        table = base_weights(shape) | (lora_weights(shape, lora) if lora else {})
+        table = base_weights(shape, quantize) | (lora_weights(shape, lora) if lora else {})
         self.shape, self.dtype, self.remat, self.unroll, self.attention = shape, dtype, remat, unroll, attention
         self.logits_mib = logits_mib
         self.embed_tokens = Embedding("embed_tokens", table, make)

@@ -5,6 +5,7 @@ and `lora_weights`. Dimension letters, here and in every name and einsum of `mod
 
     B batch      S, T sequence (query, key)   D model            F feed-forward   V vocabulary   L layers
     K key/value heads   G query heads for each key/value head (K x G query heads)   H head size   R rank
+    I inputs of a quantised kernel laid flat, as codes or as blocks
 """
 
 import math
@@ -15,8 +16,9 @@ import jax
 from jax import P
 
 from bioinstruct_jax.config import Lora, Shape
+from bioinstruct_jax.model.quantize import BLOCK
 
-Kind = Literal["kernel", "embedding", "scale", "bias", "lora_a", "lora_b"]
+Kind = Literal["kernel", "embedding", "scale", "bias", "lora_a", "lora_b", "codes", "scales"]
 
 BATCH = ("data", "fsdp")  # mesh axes over which a batch is divided
 
@@ -42,9 +44,12 @@ class Weight:
         inputs: how many dimensions, after L, are contracted with the input (0: no matrix product).
         shape: size of each dimension.
         spec: mesh axis of each dimension.
-        kind: ``kernel`` [in, out], ``embedding`` [V, D], ``scale`` [D], ``bias`` [out], ``lora_a`` [in, R] or
-            ``lora_b`` [R, out].
-        hub: name in a Hugging Face (or, for an adapter, PEFT) file; ``{i}`` stands for the layer.
+        kind: ``kernel`` [in, out], ``embedding`` [V, D], ``scale`` [D], ``bias`` [out], ``lora_a`` [in, R],
+            ``lora_b`` [R, out], or ``codes`` and ``scales`` [I, out] of a quantised kernel.
+        hub: name in a Hugging Face (or, for an adapter, PEFT) file; ``{i}`` stands for the layer. Codes and scales
+            stand in no file.
+        dtype: where it is always the same; None: the job's choice.
+        of: for codes and scales, the kernel that they stand for.
     """
 
     dims: str
@@ -53,6 +58,8 @@ class Weight:
     spec: P
     kind: Kind
     hub: str
+    dtype: str | None = None
+    of: "Weight | None" = None
 
     @property
     def stacked(self) -> bool:
@@ -67,6 +74,10 @@ class Weight:
         """Size of the input that one output sums over."""
         first = int(self.stacked)
         return math.prod(self.shape[first : first + self.inputs])
+
+    def flat(self, kernel: Any) -> Any:
+        """One layer's kernel [in, out] with its inputs in one dimension, as it is quantised."""
+        return kernel.reshape(self.fan_in, *self.shape[int(self.stacked) + self.inputs :])
 
     @property
     def hub_shape(self) -> tuple[int, ...]:
@@ -95,8 +106,9 @@ class Weight:
     def abstract(
         self, dtype: Any, mesh: jax.sharding.Mesh | jax.sharding.AbstractMesh | None = None
     ) -> jax.ShapeDtypeStruct:
+        """Its shape, in `dtype` unless its own is fixed, and where it lies on `mesh`."""
         sharding = jax.NamedSharding(mesh, self.spec) if mesh is not None else None
-        return jax.ShapeDtypeStruct(self.shape, dtype, sharding=sharding)
+        return jax.ShapeDtypeStruct(self.shape, self.dtype or dtype, sharding=sharding)
 
 
 def sizes(shape: Shape) -> dict[str, int]:
@@ -119,11 +131,17 @@ def _weight(of: dict[str, int], kind: Kind, dims: str, inputs: int, hub: str, sp
     return Weight(dims, inputs, tuple(of[letter] for letter in dims), spec, kind, hub)
 
 
-def base_weights(shape: Shape) -> dict[str, Weight]:
+def base_weights(shape: Shape, quantize: str = "none") -> dict[str, Weight]:
     """The base model's weights by path, in the order of the forward pass.
 
     Args:
         shape: with its vocabulary size known.
+        quantize: ``int8`` or ``nf4``: for each kernel of a layer ``X.kernel`` stand ``X.codes`` and ``X.scales``.
+            Embedding and head stay as they are, as in QLoRA: they hold few of the numbers, look-ups and the loss feel
+            their errors directly, and a tied head is both. So do norms and biases, which are small.
+
+    Raises:
+        ValueError: for nf4, inputs that are no multiple of a block; names the weight and both numbers.
     """
     of = sizes(shape)
     table = {"embed_tokens.embedding": _weight(of, "embedding", "VD", 0, "model.embed_tokens.weight")}
@@ -148,7 +166,47 @@ def base_weights(shape: Shape) -> dict[str, Weight]:
     table["norm.scale"] = _weight(of, "scale", "D", 0, "model.norm.weight", P(None))
     if not shape.tie_word_embeddings:
         table["lm_head.kernel"] = _weight(of, "kernel", "DV", 1, "lm_head.weight")
-    return table
+    if quantize == "none":
+        return table
+    return {
+        name: stored
+        for path, weight in table.items()
+        for name, stored in (
+            _quantized(path, weight, quantize) if weight.kind == "kernel" and weight.stacked else {path: weight}
+        ).items()
+    }
+
+
+def _quantized(path: str, kernel: Weight, quantize: str) -> dict[str, Weight]:
+    """Codes and scales of a stacked kernel. Of its inputs only the first may be divided, so flat ones are as it is."""
+    inputs, outputs = kernel.fan_in, 1 + kernel.inputs
+    if quantize == "nf4" and inputs % BLOCK:
+        raise ValueError(
+            f"{path}: its {inputs} inputs are no multiple of the {BLOCK} that share a scale in nf4; set model.quantize "
+            "int8 or none"
+        )
+    across = kernel.spec[1]
+    kinds: dict[str, dict[str, tuple[Kind, int, str, str | None]]] = {
+        "int8": {"codes": ("codes", inputs, "int8", across), "scales": ("scales", 1, "float32", None)},
+        "nf4": {
+            "codes": ("codes", inputs // 2, "uint8", across),
+            "scales": ("scales", inputs // BLOCK, "float32", across),
+        },
+    }  # kind, size of I, type, mesh axis of I
+    layers, name = kernel.shape[0], path.removesuffix("kernel")
+    return {
+        f"{name}{part}": Weight(
+            dims=f"LI{kernel.dims[outputs:]}",
+            inputs=1,
+            shape=(layers, size, *kernel.shape[outputs:]),
+            spec=P(None, axis, *kernel.spec[outputs:]),
+            kind=kind,
+            hub=f"{kernel.hub}.{part}",
+            dtype=dtype,
+            of=kernel,
+        )
+        for part, (kind, size, dtype, axis) in kinds[quantize].items()
+    }
 
 
 def lora_weights(shape: Shape, lora: Lora) -> dict[str, Weight]:

@@ -10,6 +10,7 @@ from jax.sharding import AxisType
 
 from bioinstruct_jax.config import Mesh
 from bioinstruct_jax.model.loss import Batch
+from bioinstruct_jax.model.quantize import BLOCK
 from bioinstruct_jax.model.weights import BATCH
 
 AXES = ("data", "fsdp", "tensor")
@@ -85,8 +86,10 @@ def check_divisible(mesh: jax.sharding.Mesh, weights: dict, rows: int) -> None:
     for path, weight in weights.items():
         for letter, size, axis in zip(weight.dims, weight.shape, weight.spec, strict=True):
             if axis and size % mesh.shape[axis]:
+                blocks = f" (blocks of {BLOCK} inputs that share a scale, never cut)" if weight.kind == "scales" else ""
                 raise ValueError(
-                    f"{path}: dimension {letter} of size {size} cannot be divided over mesh.{axis} = {mesh.shape[axis]}"
+                    f"{path}: dimension {letter} of size {size}{blocks} cannot be divided over "
+                    f"mesh.{axis} = {mesh.shape[axis]}"
                 )
 
 

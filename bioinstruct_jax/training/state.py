@@ -12,6 +12,7 @@ from bioinstruct_jax.config import Lora, Shape, Train
 from bioinstruct_jax.model.kernels import choose
 from bioinstruct_jax.model.llama import Llama
 from bioinstruct_jax.model.lora import trained_filter
+from bioinstruct_jax.model.quantize import Quantized, quantize
 from bioinstruct_jax.model.weights import Weight, base_weights, lora_weights
 
 
@@ -51,8 +52,9 @@ def adapter_config(config: Train) -> Lora | None:
 def plan(config: Train, shape: Shape, mesh: jax.sharding.Mesh | jax.sharding.AbstractMesh) -> Plan:
     """Shapes, types and shardings of a job's model; makes no array.
 
-    Trained weights are float32; frozen ones and the products have ``model.dtype``. Raises ValueError for an attention
-    kernel that the mesh, the heads or the rows do not allow.
+    Trained weights are float32; frozen ones and the products have ``model.dtype``, quantised kernels the types of the
+    weight table. Raises ValueError for an attention kernel that the mesh, the heads or the rows do not allow, and for
+    inputs that nf4 cannot cut into blocks.
     """
     lora = adapter_config(config)
     dtype = jnp.dtype(config.model.dtype)
@@ -71,9 +73,10 @@ def plan(config: Train, shape: Shape, mesh: jax.sharding.Mesh | jax.sharding.Abs
         unroll=config.model.unroll,
         attention=attention,
         logits_mib=config.model.logits_mib,
+        quantize=config.model.quantize,
     )
     graph, trained, frozen = nnx.split(model, trained_filter(config.trainable), ...)  # type: ignore[misc]
-    weights = base_weights(shape) | (lora_weights(shape, lora) if lora else {})
+    weights = base_weights(shape, config.model.quantize) | (lora_weights(shape, lora) if lora else {})
     return Plan(graph, trained, frozen, weights)
 
 
@@ -106,15 +109,39 @@ def initial_value(path: str, weight: Weight, shape: Shape, key: jax.Array, dtype
 
 
 def initialize(tree: nnx.State, weights: dict[str, Weight], shape: Shape, seed: int) -> nnx.State:
-    """Initial values for the abstract arrays of `tree`, made in place on their devices."""
+    """Initial values for the abstract arrays of `tree`, made in place on their devices.
+
+    Kernels that are to be quantised are made one after the other, in the type of the embedding, and quantised at once.
+    """
     abstract = by_path(tree)
+    plain = {path: like for path, like in abstract.items() if weights[path].of is None}
 
     def make() -> dict[str, jax.Array]:
         key = jax.random.key(seed)
-        return {path: initial_value(path, weights[path], shape, key, like.dtype) for path, like in abstract.items()}
+        return {path: initial_value(path, weights[path], shape, key, like.dtype) for path, like in plain.items()}
 
-    shardings = {path: like.sharding for path, like in abstract.items()}
-    return from_paths(tree, jax.jit(make, out_shardings=shardings)())
+    values = jax.jit(make, out_shardings={path: like.sharding for path, like in plain.items()})()
+    for path in abstract.keys() - plain.keys():
+        if path.endswith(".codes"):
+            values |= _quantized(path.removesuffix("codes"), abstract, weights, shape, seed)
+    return from_paths(tree, values)
+
+
+def _quantized(
+    name: str, abstract: dict[str, Any], weights: dict[str, Weight], shape: Shape, seed: int
+) -> dict[str, jax.Array]:
+    """Codes and scales of a kernel's initial value."""
+    codes, scales = abstract[f"{name}codes"], abstract[f"{name}scales"]
+    kernel = weights[f"{name}codes"].of
+    assert kernel is not None
+    dtype = abstract["embed_tokens.embedding"].dtype
+
+    def make() -> Quantized:
+        value = initial_value(f"{name}kernel", kernel, shape, jax.random.key(seed), dtype)
+        return jax.lax.map(lambda layer: quantize(kernel.flat(layer), codes.dtype), value)
+
+    made = jax.jit(make, out_shardings=Quantized(codes.sharding, scales.sharding))()
+    return {f"{name}codes": made.codes, f"{name}scales": made.scales}
 
 
 def start(trained: nnx.State, optimizer: optax.GradientTransformation, mesh: jax.sharding.Mesh) -> State:
