@@ -53,6 +53,15 @@ def test_the_compiled_step_makes_nothing_of_the_size_of_the_frozen_base(remat):
     assert _arrays_made(ready(replace(this, trainable="all", lora=Lora())), shape) != []
 
 
+@pytest.mark.parametrize("remat", ["full", pytest.param("none", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("quantize", "codes"), [("int8", "s8[2,256,1024]"), ("nf4", "u8[2,128,1024]")])
+def test_the_compiled_step_makes_nothing_of_the_size_of_a_quantised_base(quantize, codes, remat):
+    # Mutation: under `none`, the product with codes left to JAX's own rule for the backward pass keeps f32[2,256,1024].
+    this = ready(replace(_wide(), model=replace(_wide().model, remat=remat, quantize=quantize)))
+    for shape in ("f32[2,256,1024]", "s32[2,256,1024]", "u8[2,256,1024]", codes):
+        assert _arrays_made(this, shape) == [], shape
+
+
 def test_overfitting_a_batch_brings_its_loss_near_zero():
     this = ready(job(optimizer=Optimizer(learning_rate=1e-2), training=Training(steps=200, batch_rows=2)))
     _, metrics = train(this, [packed([examples(2, longest=10), examples(2, seed=1, longest=10)], LENGTH)] * 200)
