@@ -60,31 +60,46 @@ def quantize(kernel_IO: jax.Array, dtype: jnp.dtype) -> Quantized:
         dtype: of the codes: int8, or uint8 for nf4.
     """
     kernel_IO = kernel_IO.astype(jnp.float32)
-    inputs, *outputs = kernel_IO.shape
-    int8 = dtype == jnp.int8
-    blocks = kernel_IO.reshape(1 if int8 else inputs // BLOCK, inputs if int8 else BLOCK, *outputs)
-    absmax = jnp.max(jnp.abs(blocks), axis=1)
-    scales = absmax / 127 if int8 else absmax
-    # Dividing by the scale itself, not multiplying by its inverse: the inverse of a tiny scale is infinite.
-    shares = blocks / jnp.where(scales == 0, 1, scales)[:, None]
-    if int8:
-        return Quantized(jnp.clip(jnp.round(shares), -127, 127).astype(jnp.int8).reshape(kernel_IO.shape), scales)
+    if dtype == jnp.int8:
+        scales = jnp.max(jnp.abs(kernel_IO), axis=0, keepdims=True) / 127
+        return Quantized(jnp.clip(jnp.round(kernel_IO / _divisor(scales)), -127, 127).astype(jnp.int8), scales)
+    inputs, outputs = kernel_IO.shape[0], kernel_IO.ndim - 1
+    blocks = _cut(kernel_IO, (inputs // BLOCK, BLOCK), outputs)
+    scales = jnp.max(jnp.abs(blocks), axis=1)
+    shares = blocks / _divisor(scales)[:, None]
     middles = [(low + high) / 2 for low, high in itertools.pairwise(NF4)]
     codes = sum(((shares > middle).astype(jnp.uint8) for middle in middles), jnp.zeros_like(shares, jnp.uint8))
-    pairs = codes.reshape(-1, BLOCK // 2, 2, *outputs)
-    return Quantized((pairs[:, :, 0] << 4 | pairs[:, :, 1]).reshape(inputs // 2, *outputs), scales)
+    pairs = _cut(codes, (inputs // BLOCK, BLOCK // 2, 2), outputs)
+    return Quantized(_cut(pairs[:, :, 0] << 4 | pairs[:, :, 1], (inputs // 2,), outputs), scales)
 
 
 def dequantize(quantized: Quantized, dtype: jnp.dtype) -> jax.Array:
     """The kernel [I, *O]: code times scale in float32, then cast. Elementwise, so it needs no other device's blocks."""
     codes, scales = quantized
-    outputs = codes.shape[1:]
     if codes.dtype == jnp.int8:
-        values = codes.astype(jnp.float32)
-    else:
-        values = _looked_up(jnp.stack([codes >> 4, codes & 15], axis=1)).reshape(-1, *outputs)
-    blocks = values.reshape(scales.shape[0], -1, *outputs) * scales[:, None]
-    return blocks.reshape(values.shape).astype(dtype)
+        return (codes.astype(jnp.float32) * scales).astype(dtype)
+    outputs = codes.ndim - 1
+    numbers = _looked_up(jnp.stack([codes >> 4, codes & 15], axis=1))
+    blocks = _cut(numbers, (scales.shape[0], BLOCK), outputs) * scales[:, None]
+    return _cut(blocks.astype(dtype), (2 * codes.shape[0],), outputs)
+
+
+def _divisor(scales: jax.Array) -> jax.Array:
+    """What to divide by; not its inverse to multiply with, which of a tiny scale is infinite."""
+    return jnp.where(scales == 0, 1, scales)
+
+
+def _cut(array: jax.Array, inputs: tuple[int, ...], outputs: int) -> jax.Array:
+    """[.., *O] as [*inputs, *O], where *O are so many dimensions: of the inputs' only the first is divided, as it was.
+
+    Said to the compiler, since a single block, a first dimension of 1, could as well be divided inside.
+    """
+    last = array.ndim - outputs
+    sharding, shape = jax.typeof(array).sharding, (*inputs, *array.shape[last:])
+    if sharding.mesh.empty:
+        return array.reshape(shape)
+    spec = jax.P(sharding.spec[0], *[None] * (len(inputs) - 1), *sharding.spec[last:])
+    return jax.lax.reshape(array, shape, out_sharding=jax.NamedSharding(sharding.mesh, spec))
 
 
 def _looked_up(codes: jax.Array) -> jax.Array:

@@ -65,6 +65,16 @@ def test_the_adapter_that_training_went_on_from():
     assert "/home" not in text
 
 
+@pytest.mark.parametrize("quantize", ["int8", "nf4"])
+def test_a_quantised_base_is_named(quantize):
+    # Mutation: the sentence left out, or of another type.
+    assert "quantised" not in _card()
+    text = _card(replace(JOB, model=replace(JOB.model, quantize=quantize)), base=BASE | {"quantize": quantize})
+    assert f"**This adapter was trained on a base quantised to {quantize}**" in text
+    assert f"| kernels of the base in | {quantize}, " in text
+    assert f"| sha256 of the base, its kernels in {quantize} | `{'b' * 64}` |" in text
+
+
 def test_a_card_holds_no_path_of_the_machine():
     # Mutation: writing source["path"] as it is. A bar would also break the table.
     text = _card()
