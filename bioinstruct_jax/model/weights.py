@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import jax
+import jax.numpy as jnp
 from jax import P
 
 from bioinstruct_jax.config import Lora, Shape
@@ -222,6 +223,11 @@ def lora_weights(shape: Shape, lora: Lora) -> dict[str, Weight]:
             table[f"{path}.lora_a"] = _weight(of, "lora_a", f"L{into}R", len(into), f"{hub}.lora_A.weight")
             table[f"{path}.lora_b"] = _weight(of, "lora_b", f"LR{out}", 1, f"{hub}.lora_B.weight")
     return table
+
+
+def byte_count(table: dict[str, Weight], dtype: str) -> int:
+    """Bytes of all weights of a table, in `dtype` where theirs is not fixed."""
+    return sum(weight.size * jnp.dtype(weight.dtype or dtype).itemsize for weight in table.values())
 
 
 def parameter_count(table: dict[str, Weight]) -> int:

@@ -3,23 +3,24 @@
 import jax.numpy as jnp
 
 from bioinstruct_jax.config import Shape, Train
-from bioinstruct_jax.model.weights import base_weights, lora_weights, parameter_count
+from bioinstruct_jax.model.weights import base_weights, byte_count, lora_weights, parameter_count
 from bioinstruct_jax.planning.compile import Memory
 
 
 def memory(job: Train, shape: Shape) -> Memory:
     """Bytes of the job's step on one device.
 
-    Arguments are exact: the base in its own type; weights that are trained in float32 with two moments; the rows.
+    Arguments are exact: the base in its own type, quantised or not; weights that are trained in float32 with two
+    moments; the rows.
     Temporaries are the gradient in float32, what the backward pass of one micro-batch keeps on the device (with remat
     ``full`` each layer's input, with ``attention`` its output too, with ``none`` all that products read, with
     ``offload`` nothing), one layer at work, with model.attention ``reference`` the scores [heads, length, length] in
     float32 and in the products' type, and logits with their gradient in float32, as far as model.logits_mib lets them.
     """
     width = jnp.dtype(job.model.dtype).itemsize
-    base = parameter_count(base_weights(shape))
-    trained = parameter_count(lora_weights(shape, job.lora)) if job.trainable == "lora" else base
-    frozen = base * width if job.trainable == "lora" else 0
+    lora = job.trainable == "lora"
+    trained = parameter_count(lora_weights(shape, job.lora) if lora else base_weights(shape))
+    frozen = byte_count(base_weights(shape, job.model.quantize), job.model.dtype) if lora else 0
     rows = job.training.batch_rows // job.training.micro_batches
     arguments = frozen + 3 * 4 * trained + 4 * 4 * job.training.batch_rows * job.data.length
     slots = rows * job.data.length

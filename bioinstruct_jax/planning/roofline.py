@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bioinstruct_jax.config import Shape, Train
-from bioinstruct_jax.model.weights import base_weights, lora_weights, parameter_count
+from bioinstruct_jax.model.weights import base_weights, byte_count, lora_weights, parameter_count
 from bioinstruct_jax.planning.chips import Chip
 from bioinstruct_jax.planning.traffic import Collective
 from bioinstruct_jax.training import flops
@@ -78,11 +78,11 @@ def work(job: Train, shape: Shape, chips: int, tensor: int, collectives: Sequenc
     """
     executed = flops.per_token(job, shape).executed * tokens(job) / chips
     width = 2 if job.model.dtype == "bfloat16" else 4
-    base = parameter_count(base_weights(shape))
+    base = byte_count(base_weights(shape, job.model.quantize), job.model.dtype)
     lora = job.trainable == "lora"
-    trained = parameter_count(lora_weights(shape, job.lora)) if lora else base
+    trained = parameter_count(lora_weights(shape, job.lora) if lora else base_weights(shape))
     passes = 2 if job.model.remat == "none" else 3
-    weights = passes * job.training.micro_batches * (base + (trained if lora else 0)) * width / tensor * chip.devices
+    weights = passes * job.training.micro_batches * (base + (trained * width if lora else 0)) / tensor * chip.devices
     activations = 2 * shape.num_hidden_layers * shape.hidden_size * width * tokens(job) / chips
     optimizer = 7 * 4 * trained / chips  # gradient read; weight and two moments read and written, float32
     sent = chip.devices * sum(one.sent * one.times for one in collectives if not one.between_slices)

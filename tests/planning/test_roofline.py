@@ -81,5 +81,10 @@ def test_memory_of_one_gpu_by_hand():
     plain = replace(plain, model=replace(plain.model, attention="reference", logits_mib=1e6))
     peak = max(layer + 2 * scores, slots * 32000 * 8)
     assert arithmetic.memory(plain, SEVEN_B).temporaries == 4 * ADAPTER + 32 * (layer + scores) + peak
+    nf4 = replace(seven_b(), model=replace(seven_b().model, quantize="nf4"))
+    kept = 2 * (2 * 32000 * 4096 + 65 * 4096)  # embedding, head and norms
+    assert arithmetic.memory(nf4, SEVEN_B).arguments == (
+        kept + (2 * BASE - kept) // 2 * (1 / 2 + 4 / 64) + 12 * ADAPTER + 16 * 16 * 2048
+    )
     whole = replace(seven_b(), trainable="all")
     assert arithmetic.memory(whole, SEVEN_B).arguments == 12 * BASE + 16 * 16 * 2048
