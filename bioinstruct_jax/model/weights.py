@@ -167,47 +167,33 @@ def base_weights(shape: Shape, quantize: str = "none") -> dict[str, Weight]:
     table["norm.scale"] = _weight(of, "scale", "D", 0, "model.norm.weight", P(None))
     if not shape.tie_word_embeddings:
         table["lm_head.kernel"] = _weight(of, "kernel", "DV", 1, "lm_head.weight")
-    if quantize == "none":
-        return table
-    return {
-        name: stored
-        for path, weight in table.items()
-        for name, stored in (
-            _quantized(path, weight, quantize) if weight.kind == "kernel" and weight.stacked else {path: weight}
-        ).items()
-    }
+    held: dict[str, Weight] = {}
+    for path, weight in table.items():
+        of_a_layer = weight.kind == "kernel" and weight.stacked
+        held |= _quantized(path, weight, quantize) if of_a_layer and quantize != "none" else {path: weight}
+    return held
 
 
 def _quantized(path: str, kernel: Weight, quantize: str) -> dict[str, Weight]:
     """Codes and scales of a stacked kernel. Of its inputs only the first may be divided, so flat ones are as it is."""
-    inputs, outputs = kernel.fan_in, 1 + kernel.inputs
-    if quantize == "nf4" and inputs % BLOCK:
+    inputs, int8 = kernel.fan_in, quantize == "int8"
+    if not int8 and inputs % BLOCK:
         raise ValueError(
             f"{path}: its {inputs} inputs are no multiple of the {BLOCK} that share a scale in nf4; set model.quantize "
             "int8 or none"
         )
-    across = kernel.spec[1]
-    kinds: dict[str, dict[str, tuple[Kind, int, str, str | None]]] = {
-        "int8": {"codes": ("codes", inputs, "int8", across), "scales": ("scales", 1, "float32", None)},
-        "nf4": {
-            "codes": ("codes", inputs // 2, "uint8", across),
-            "scales": ("scales", inputs // BLOCK, "float32", across),
-        },
-    }  # kind, size of I, type, mesh axis of I
-    layers, name = kernel.shape[0], path.removesuffix("kernel")
-    return {
-        f"{name}{part}": Weight(
-            dims=f"LI{kernel.dims[outputs:]}",
-            inputs=1,
-            shape=(layers, size, *kernel.shape[outputs:]),
-            spec=P(None, axis, *kernel.spec[outputs:]),
-            kind=kind,
-            hub=f"{kernel.hub}.{part}",
-            dtype=dtype,
-            of=kernel,
-        )
-        for part, (kind, size, dtype, axis) in kinds[quantize].items()
-    }
+
+    def part(kind: Kind, size: int, dtype: str, axis: str | None) -> dict[str, Weight]:
+        outputs = 1 + kernel.inputs
+        dims, shape = f"LI{kernel.dims[outputs:]}", (kernel.shape[0], size, *kernel.shape[outputs:])
+        spec = P(None, axis, *kernel.spec[outputs:])
+        hub = f"{kernel.hub}.{kind}"
+        return {path.removesuffix("kernel") + kind: Weight(dims, 1, shape, spec, kind, hub, dtype, kernel)}
+
+    axis = kernel.spec[1]
+    if int8:
+        return part("codes", inputs, "int8", axis) | part("scales", 1, "float32", None)
+    return part("codes", inputs // 2, "uint8", axis) | part("scales", inputs // BLOCK, "float32", axis)
 
 
 def lora_weights(shape: Shape, lora: Lora) -> dict[str, Weight]:
