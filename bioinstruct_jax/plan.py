@@ -54,7 +54,8 @@ class Options:
     @model_validator(mode="after")
     def _asked(self) -> "Options":
         if (self.slice is None) == (self.slices is None):
-            raise ValueError("give --slice=v5e-8 for one plan, or --slices=v5e-8,v6e-8 (or all) to compare; not both")
+            given = "neither was given" if self.slice is None else "not both"
+            raise ValueError(f"give --slice=v5e-8 for one plan, or --slices=v5e-8,v6e-8 (or all) to compare; {given}")
         return self
 
 

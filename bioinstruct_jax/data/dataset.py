@@ -82,8 +82,8 @@ def load(
         cache_dir=data.cache_dir,
         on_progress=partial(on_progress, "tokenizing"),
     )
-    train = _some(build(records), "train on")
-    held = _some(build(held_out), "hold out") if data.held_out else None
+    train = _some(build(records), "train on", mixture.bad_rows)
+    held = _some(build(held_out), "hold out", mixture.bad_rows) if data.held_out else None
     report = {
         "sources": mixture.sources,
         "records": len(mixture.records),
@@ -96,10 +96,15 @@ def load(
     return Dataset(train.rows, train.members, held.rows if held else None, fast, form, report, mixture.bad_rows)
 
 
-def _some(built: Built, purpose: str) -> Built:
+def _some(built: Built, purpose: str, bad: list[BadRow]) -> Built:
     if len(built.rows.tokens) == 0:
         if purpose == "hold out" and not built.report["records"]:
-            raise ValueError("too few records to hold any of them out: set data.held_out to 0, or give more rows")
+            first = (
+                f" ({len(bad)} bad rows, the first: {bad[0].source}, row {bad[0].line}: {bad[0].reason})" if bad else ""
+            )
+            raise ValueError(
+                f"too few records to hold any of them out{first}: set data.held_out to 0, or give more rows"
+            )
         reasons = "; ".join(f"{named['count']} x {reason}" for reason, named in built.report["dropped"].items())
         raise ValueError(
             f"nothing left to {purpose}: of {built.report['records']} records none fits "

@@ -39,6 +39,8 @@ def print_preview(config: Train, count: int) -> None:
         soft_wrap=True,
         highlight=False,
     )
+    for reason, number in data.report["bad_rows"]["reasons"].items():
+        console.print(f"bad rows, left out: {number}: {reason}", soft_wrap=True, highlight=False, markup=False)
     for reason, named in data.report["train"]["dropped"].items():
         console.print(f"dropped {named['count']}: {reason}", soft_wrap=True, highlight=False, markup=False)
 

@@ -46,11 +46,11 @@ def loss_sum(model: Llama, batch: Batch, key: jax.Array | None = None) -> tuple[
     tokens = labels_BS.size // math.prod(over[axis] for axis in BATCH)
     with jax.named_scope("loss"):
         head = model.head()
-        size = int(model.logits_mib * 2**20) // (4 * head.shape[1] // over["tensor"])
+        size = model.logits_mib * 2**20 / (4 * head.shape[1] // over["tensor"])  # tokens at once
         if tokens <= size:
             total = _some(head, x_BSD, labels_BS, weights_BS)
         else:
-            total = _in_turns(head, (x_BSD, labels_BS, weights_BS), -(-tokens // max(size, 1)))
+            total = _in_turns(head, (x_BSD, labels_BS, weights_BS), math.ceil(tokens / max(math.floor(size), 1)))
         return total, jnp.sum(weights_BS)
 
 

@@ -92,7 +92,7 @@ def _digest(content: dict[str, Any]) -> str:
 
 def _names(folder: UPath) -> list[str]:
     """Every file below a folder, by its path from there."""
-    root = folder.path.rstrip("/")
+    root = (folder.absolute() if files.is_local(folder) else folder).path.rstrip("/")  # `find` makes paths absolute
     return sorted(file[len(root) + 1 :] for file in folder.fs.find(root))
 
 

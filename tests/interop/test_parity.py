@@ -20,7 +20,7 @@ from upath import UPath
 from bioinstruct_jax.config import PROJECTIONS, Lora, Mesh, Shape
 from bioinstruct_jax.interop import peft_adapter
 from bioinstruct_jax.interop.hub_folder import hub_tensors
-from bioinstruct_jax.model import llama
+from bioinstruct_jax.model import kernels
 from bioinstruct_jax.model.loss import Batch, cross_entropy, targets
 from bioinstruct_jax.model.weights import lora_weights
 from bioinstruct_jax.training.sharding import make_mesh
@@ -188,14 +188,14 @@ def test_a_setting_that_is_read_wrongly_is_a_hundred_tolerances_away(slip, famil
 def test_heads_grouped_the_wrong_way_are_a_hundred_tolerances_away(families, monkeypatch):
     # Query head n belongs to key head n // G; here to n % K, which for K = G is the transposed order.
     folder, wanted = families("llama2_gqa")
-    attend = llama.attend
+    attend = kernels.attend
 
     def wrong(q_BSKGH: jax.Array, *others: jax.Array) -> jax.Array:
         spec = jax.typeof(q_BSKGH).sharding.spec
         mixed = attend(jax.reshard(q_BSKGH.swapaxes(2, 3), spec), *others)
         return jax.reshard(mixed.swapaxes(2, 3), spec)
 
-    monkeypatch.setattr(llama, "attend", wrong)
+    monkeypatch.setattr(kernels, "attend", wrong)
     seen = gap(ours(folder, tokens(), answer(tokens())), wanted)
     assert min(seen) > 100, seen
 

@@ -54,6 +54,20 @@ def _saved(opened, this, *steps: int, **options) -> None:
             checkpoints.save(step, _at(this, step))
 
 
+def test_a_folder_relative_to_where_the_command_was_given(this, tmp_path, monkeypatch):
+    # As `runs`, the default. Mutation: names of files cut from the absolute paths that fsspec makes of relative ones.
+    monkeypatch.chdir(tmp_path)
+    said: list[str] = []
+    with jax.set_mesh(this.mesh), Checkpoints(UPath("runs/checkpoints"), 1, {}, say=said.append) as checkpoints:
+        checkpoints.save(3, _at(this, 3))
+        checkpoints.settle()
+        assert checkpoints.newest == 3
+        restored = checkpoints.restore(this.now)
+    assert restored is not None
+    assert int(restored.step) == 3
+    assert not said
+
+
 def test_a_state_comes_back_bit_for_bit_though_its_buffers_were_donated(tmp_path):
     # Mutation: saving a flat dictionary without the optimizer raises KeyError; restoring without shardings, the third
     # assertion fails. The write goes on in the background while the next step overwrites the donated buffers.
