@@ -102,11 +102,19 @@ def _ended(error: Exception, many: bool) -> tuple[int, str]:
     """Exit code and last words; raises what is nobody's input, disk, network or signal but a mistake of ours."""
     if isinstance(error, StoppedError):
         return (INTERRUPTED if error.signal == signal.SIGINT else PREEMPTED), str(error)
+    import jax
+
     from bioinstruct_jax.training import processes
     from bioinstruct_jax.training.checkpoint import SaveError
     from bioinstruct_jax.training.recorder import DivergenceError
 
     codes = {DivergenceError: DIVERGED, SaveError: CANNOT_SAVE, ValueError: UNUSABLE, OSError: UNUSABLE}
+    if isinstance(error, jax.errors.JaxRuntimeError) and "RESOURCE_EXHAUSTED" in str(error):
+        return UNUSABLE, (
+            f"error: the devices have too little memory for this job ({str(error).strip().splitlines()[0]}). Raise "
+            "training.micro_batches, or set model.remat full, a lower model.logits_mib or model.quantize; `plan` says "
+            "what fits a slice"
+        )
     if many and processes.lost(error):
         said = str(error).strip() or type(error).__name__
         return LOST_PROCESS, (
@@ -162,6 +170,7 @@ def run(job: Train, interrupt: Interrupt, *, accept_changes: bool = False) -> No
     from bioinstruct_jax.training.recorder import Recorder
     from bioinstruct_jax.training.watch import Watch
 
+    sharding.devices(job.platform)  # the first that asks JAX for its devices tells best if there are none
     writes = processes.first()
     if writes:  # the first process makes what the others look for
         folder = run_folder.open_run(job, accept_changes=accept_changes)

@@ -3,6 +3,8 @@
 import hashlib
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import jax
@@ -221,3 +223,22 @@ def test_the_saved_adapter_is_float32_and_not_empty(finished):
     assert len(tensors) == 2 * 7 * SHAPE["num_hidden_layers"]
     assert all(tensor.dtype == np.float32 for tensor in tensors.values())
     assert any(tensor.any() for name, tensor in tensors.items() if "lora_B" in name)
+
+
+def test_devices_that_are_not_there_are_an_error_of_the_settings(tmp_path):
+    # Mutation: the first question to JAX is another one, whose error is an assertion of JAX's own.
+    file = write(tmp_path, platform="gpu")
+    command = [sys.executable, "-m", "bioinstruct_jax.train", str(file)]
+    ended = subprocess.run(command, capture_output=True, text=True)
+    assert ended.returncode == 2
+    assert "platform 'gpu': JAX finds no such device here" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_too_little_memory_is_told_with_what_to_do(tmp_path, monkeypatch, capsys):
+    def full(*_, **__):
+        raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 17179869184 bytes.")
+
+    monkeypatch.setattr(train, "run", full)
+    assert train.main([str(write(tmp_path))]) == 2
+    assert "training.micro_batches" in capsys.readouterr().err

@@ -57,19 +57,26 @@ REFERENCE = Kernel()
 
 
 def choose(name: str, mesh: jax.sharding.Mesh | jax.sharding.AbstractMesh, shape: Shape, length: int) -> Kernel:
-    """The implementation for a job's devices.
+    """The implementation for a job's devices; see `choose_for`. Raises ValueError as it does.
 
     Args:
-        name: ``model.attention``. ``auto``: splash on a TPU, triton on a GPU, the reference elsewhere, and where an
-            abstract mesh does not say what its devices are.
-        mesh: of real devices, of those of a described slice, or abstract.
+        mesh: of real devices, of those of a described slice, or abstract, which may not say what its devices are.
+    """
+    return choose_for(name, *_device(mesh), shape, length)
+
+
+def choose_for(name: str, platform: str, kind: str, shape: Shape, length: int) -> Kernel:
+    """The implementation for one kind of device.
+
+    Args:
+        name: ``model.attention``. ``auto``: splash on a TPU, triton on a GPU, the reference elsewhere.
+        platform, kind: tpu, gpu or cpu, and as JAX names it; empty where they are not known.
         length: tokens in a row.
 
     Raises:
         ValueError: for a kernel of other devices than these, or one that cannot take such rows or heads; never is
             another put in its place.
     """
-    platform, kind = _device(mesh)
     chosen = {home: kernel for kernel, home in _HOMES.items()}.get(platform, "reference") if name == "auto" else name
     if chosen == "reference":
         return REFERENCE

@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from bioinstruct_jax import settings
 from bioinstruct_jax.config import Shape, Train
+from bioinstruct_jax.model import kernels
 from bioinstruct_jax.planning import arithmetic, compile, inputs, roofline
 from bioinstruct_jax.planning.slices import Slice
 from bioinstruct_jax.training import flops
@@ -74,9 +75,6 @@ def plan(
         shape: of its base.
         asked: the job as the user wrote it.
         rows: packed rows of the data set, if known.
-
-    Raises:
-        CompilerError: the compiler is missing or broke down.
     """
     chip = slice_.chip
     steps = inputs.steps(job, rows)
@@ -100,7 +98,10 @@ def plan(
         if isinstance(found, compile.Compiled) and found.memory.peak > chip.memory:
             found = compile.TooBig(found.memory.peak, chip.memory)
     else:
-        found = compile.compile_for(job, shape, steps or 1000 + job.optimizer.warmup_steps, slice_, timeout=timeout)
+        try:
+            found = compile.compile_for(job, shape, steps or 1000 + job.optimizer.warmup_steps, slice_, timeout=timeout)
+        except compile.CompilerError as error:  # one compile that broke down leaves the others as they are
+            found = compile.Impossible(str(error))
     if isinstance(found, compile.Impossible):
         return replace(row, outcome="impossible", reason=found.reason)
     if isinstance(found, compile.TooBig):
@@ -109,6 +110,9 @@ def plan(
     work = roofline.work(job, shape, slice_.chips, found.mesh["tensor"], found.collectives, chip)
     time = roofline.time(work, chip)
     useful = flops.per_token(job, shape).useful * roofline.tokens(job)
+    reason = found.unreadable and f"what is sent is not known: {found.unreadable}"
+    if work.sent_between and time.between_slices is None:
+        reason = f"how fast slices of {slice_.name} reach each other is not published: the time leaves that out"
     return replace(
         row,
         mesh=found.mesh,
@@ -118,7 +122,7 @@ def plan(
         compile_seconds=None if slice_.gpu else found.seconds,
         flops=work.flops * slice_.chips,
         useful_flops=useful,
-        reason=found.unreadable and f"what is sent is not known: {found.unreadable}",
+        reason=reason,
         sent=None if found.unreadable else work.sent,
         sent_between_slices=None if found.unreadable else work.sent_between,
         seconds=time.parts,
@@ -137,6 +141,10 @@ def on_gpu(job: Train, shape: Shape) -> compile.Compiled | compile.Impossible:
     if any(size > 1 for size in sizes):
         return compile.Impossible(f"the mesh asks for {' x '.join(map(str, sizes))} devices, and this is one")
     mesh = {"data": 1, "fsdp": 1, "tensor": 1}
+    try:
+        kernels.choose_for(job.model.attention, "gpu", "GPU", shape, job.data.length)
+    except ValueError as error:
+        return compile.Impossible(str(error))
     return compile.Compiled(mesh, arithmetic.memory(job, shape), 0.0, (), {})
 
 

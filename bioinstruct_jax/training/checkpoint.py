@@ -194,7 +194,7 @@ class Checkpoints:
         """The newest state, placed as `like` (arrays or ShapeDtypeStructs with shardings), or None if there is none.
 
         A checkpoint that is damaged or half-written is reported, and the one before it is used. If the best one is
-        damaged, it is one before the best, so that the best is made again.
+        damaged, it is one before the best, so that the best is made again, as is all that was sound after it.
 
         Args:
             accept_changes: take a checkpoint of other data, base, template or settings, as long as its arrays fit.
@@ -206,7 +206,13 @@ class Checkpoints:
         if step < 0:
             return None
         self._check_about(manifest.read(self.folder / str(step)), accept_changes)
-        return self._read(step, like)
+        found = self._read(step, like)
+        if processes.first():  # what is sound beyond a damaged best: the metrics will end here, so it must too
+            for later in self._all_complete():
+                if later.step > step and self._verified(later.step) is not None:
+                    manifest.remove(self.folder / str(later.step))
+        processes.meet("restored")
+        return found
 
     def restore_best(self, like: State) -> State:
         """The state whose metric was lowest.
@@ -303,7 +309,7 @@ class Checkpoints:
 
 
 def _address(place: UPath) -> str:
-    return str(place.absolute()) if files.is_local(place) else str(place)
+    return place.absolute().path if files.is_local(place) else str(place)
 
 
 def _named(state: Any) -> dict[str, Any]:

@@ -70,8 +70,8 @@ def _kind(line: Instruction, inner: set[str]) -> str:
     return "products" if product or (line.operation == "custom-call" and "dot_general" in names) else "other"
 
 
-def events(trace: Path) -> list[Event]:
-    """What the newest trace below a folder says of compiled instructions.
+def events(trace: Path, module: str) -> list[Event]:
+    """What the newest trace below a folder says of compiled instructions, of one program where it names programs.
 
     Raises:
         ValueError: there is no trace.
@@ -85,7 +85,7 @@ def events(trace: Path) -> list[Event]:
             for event in line.events:
                 stats: dict[str, Any] = dict(event.stats)
                 name = stats.get("hlo_op") or (event.name if line.name == "XLA Ops" else None)
-                if name:
+                if name and stats.get("hlo_module", module) == module:
                     device = f"{plane.name} {stats.get('device_ordinal', '')}"
                     instruction = str(name).split(" = ")[0].lstrip("%")
                     found.append(Event(device, instruction, event.start_ns, event.duration_ns))
@@ -171,13 +171,20 @@ class Window:
             self._place = None
             trace = Path(name)
             steps = self._seen - self.after
-            made = table(events(trace), kinds(self.program.as_text() or ""), steps, seconds)
+            text = self.program.as_text() or ""
+            made = table(events(trace, _module(text)), kinds(text), steps, seconds)
             for file in filter(Path.is_file, trace.rglob("*")):
                 place = self.folder / file.relative_to(trace).as_posix()
                 files.make_folder(place.parent)
                 place.write_bytes(file.read_bytes())
         files.write_text(self.folder / "table.json", json.dumps({"steps": steps, "seconds": made}, indent=1) + "\n")
         return made
+
+
+def _module(text: str) -> str:
+    """Name of a compiled program, which its events carry."""
+    found = re.match(r"HloModule ([\w.\-]+)", text)
+    return found[1] if found else ""
 
 
 def sentence(made: dict[str, float]) -> str:

@@ -77,7 +77,7 @@ def train_step(
 def held_out_step(graph: nnx.GraphDef) -> Callable[[nnx.State, nnx.State, Batch], tuple[jax.Array, jax.Array]]:
     """The function of (trained, frozen, batch [1, rows, tokens]) to (summed loss, target tokens); dropout off."""
 
-    def step(trained: nnx.State, frozen: nnx.State, batch: Batch) -> tuple[jax.Array, jax.Array]:
+    def held_out(trained: nnx.State, frozen: nnx.State, batch: Batch) -> tuple[jax.Array, jax.Array]:
         return loss_sum(nnx.merge(graph, trained, frozen), Batch(*(array[0] for array in batch)))
 
-    return step
+    return held_out

@@ -140,4 +140,4 @@ def test_a_run_that_fails_within_the_window_ends_the_trace(tmp_path, compiled):
 
 def test_no_trace(tmp_path):
     with pytest.raises(ValueError, match="holds no trace"):
-        profile.events(tmp_path)
+        profile.events(tmp_path, "jit_step")
