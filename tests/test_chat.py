@@ -88,6 +88,7 @@ def _chat(monkeypatch, text: str, *options: object, interactive: bool = False) -
 # -------------------------------------------------------------------- what reaches the model
 
 
+@pytest.mark.slow
 def test_prompts_are_those_of_training_and_the_text_is_the_models(model, asked, monkeypatch, capsys):
     # The prompt is the beginning of the training example that the data readers make of the same conversation, token for
     # token. Mutations: `input` not put into the history; history forgotten, or kept after /new; the answer stripped of

@@ -260,6 +260,7 @@ def test_whatever_write_fails_nothing_looks_finished_and_the_next_export_is_whol
     assert _bytes(out) == _bytes(whole)
 
 
+@pytest.mark.slow
 def test_a_file_that_cannot_grow(pair, tmp_path):
     # The system itself refuses the bytes. Mutation: OSError not caught.
     code = "import resource, sys\nfrom bioinstruct_jax import export\n"

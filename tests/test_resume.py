@@ -188,6 +188,7 @@ def test_the_best_adapter_is_the_one_that_is_left_and_training_ends_early(tmp_pa
     assert ((run / "metrics.jsonl").read_bytes(), (run / WEIGHTS).read_bytes()) == whole
 
 
+@pytest.mark.slow
 def test_what_is_not_finite_stops_the_run_or_is_left_out(tmp_path, capsys):
     # One step at this rate, and every loss after it is not finite. Mutations: the update of such a step applied; the
     # count starting anew in a resumed run.

@@ -104,6 +104,7 @@ def test_greedy_decoding_of_64_tokens_equals_that_of_transformers(name, tmp_path
         assert ours == theirs[0, len(prompt.tokens) :].tolist()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "change"),
     [

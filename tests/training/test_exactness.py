@@ -130,6 +130,7 @@ COMPILED = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("remat", "unroll"), COMPILED)
 def test_scanned_or_unrolled_layers_kept_or_recomputed_learn_the_same(remat, unroll):
     # With dropout, so that a mask drawn again for the backward pass must be the one of the forward pass.
