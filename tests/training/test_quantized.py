@@ -109,6 +109,7 @@ def test_the_loss_is_near_that_of_the_base_as_it_was(quantize, near):
     assert 0 < abs(found - exact) < near * exact
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("quantize", TYPES)
 def test_steps_on_eight_devices_are_those_on_one(quantize):
     # Mutation: scales not gathered over fsdp (no program).
