@@ -250,10 +250,8 @@ def run(job: Train, interrupt: Interrupt, *, accept_changes: bool = False) -> No
 
         # ---------------------------------------------------------------- one program for the whole run
         def batch_of(step: int) -> Batch:
-            part = (jax.process_index(), jax.process_count())
             size, parts = training.batch_rows, training.micro_batches
-            rows = micro_batches(data.train, step, seed=job.seed, size=size, parts=parts, part=part)
-            return sharding.put_batch(rows, mesh)
+            return sharding.put_batch(micro_batches(data.train, step, seed=job.seed, size=size, parts=parts), mesh)
 
         progress.phase("compiling")
         options = program.compiler_options(job, mesh)

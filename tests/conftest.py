@@ -1,6 +1,7 @@
 """Eight CPU devices for every test; real corpora where BIOINSTRUCT_DATA names them."""
 
 import os
+import signal
 import tempfile
 from pathlib import Path
 
@@ -10,6 +11,8 @@ import pytest
 # A busy machine is no failure: speed is measured by tests/benchmarks.
 hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a suite that was started in the background
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # or no test's child would hear a Ctrl-C
 os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ["JAX_CPU_ENABLE_ASYNC_DISPATCH"] = "false"  # eight devices on two cores deadlock with programs in flight
 os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"

@@ -117,6 +117,7 @@ def test_two_processes_train_save_are_told_to_stop_and_resume_as_one_would(alone
 
 def test_four_processes_one_of_them_killed_then_two_go_on(alone, tmp_path):
     # A process that dies makes the others stop with a message, none hangs; another number of hosts takes over.
+    # Mutation: each process with a share of its own of the rows, where two of them stand side by side along `tensor`.
     file = _job(tmp_path / "four", "run")
     processes = _start(file, 4)
     _wait_for(tmp_path / "four" / "runs" / "run" / "checkpoints" / "2", processes)

@@ -38,13 +38,11 @@ class HeldOut:
         self.program = lowered.compile(compiler_options=options)
 
     def _batch(self, first: int) -> Batch:
-        """Rows `first` to `first + size`, the last batch filled up with padding; each process brings its share."""
-        share = self.size // jax.process_count()
-        start = first + share * jax.process_index()
+        """Rows `first` to `first + size`, the last batch filled up with padding."""
 
         def part(array: np.ndarray) -> np.ndarray:
-            found = array[start : start + share]
-            return np.pad(found, ((0, share - len(found)), (0, 0)))[None]
+            found = array[first : first + self.size]
+            return np.pad(found, ((0, self.size - len(found)), (0, 0)))[None]
 
         rows = self.rows
         names = {"tokens": rows.tokens, "segments": rows.segments, "positions": rows.positions, "weights": rows.weights}

@@ -94,7 +94,15 @@ def check_divisible(mesh: jax.sharding.Mesh, weights: dict, rows: int) -> None:
 
 
 def put_batch(arrays: dict[str, np.ndarray], mesh: jax.sharding.Mesh) -> Batch:
-    """This process's share of a step, [micro-batches, rows, tokens] each, as one global batch on the mesh."""
+    """A whole step, [micro-batches, rows, tokens] each, on the mesh.
+
+    Every process has all rows and lays down those of its own devices: which they are depends on the mesh, and devices
+    that differ along ``tensor`` alone need the same, though they may be of different processes.
+    """
     sharding = jax.NamedSharding(mesh, STEP_BATCH)
+
+    def laid(rows: np.ndarray) -> jax.Array:
+        return jax.make_array_from_callback(rows.shape, sharding, lambda where: rows[where])
+
     with jax.transfer_guard("allow"):  # of several processes it would seem a transfer that nobody asked for
-        return Batch(**{name: jax.make_array_from_process_local_data(sharding, arrays[name]) for name in Batch._fields})
+        return Batch(**{name: laid(arrays[name]) for name in Batch._fields})
