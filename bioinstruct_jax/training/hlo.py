@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 _INSTRUCTION = re.compile(r"^\s+(ROOT )?%?([\w.\-]+) = (.+?) ([a-z][a-z0-9\-]*)\((.*)$")
 _COMPUTATION = re.compile(r"^(ENTRY )?%?([\w.\-]+) \(.*\{\s*$")
+_END = re.compile(r"\}(?:\s*$|, )")  # of a computation; some name the core that runs it
 _CALLED = re.compile(r"(?:calls|to_apply|body|condition|true_computation|false_computation)=%?([\w.\-]+)")
 _BRANCHES = re.compile(r"branch_computations=\{([^}]*)\}")
 
@@ -33,7 +34,7 @@ def parse(text: str) -> tuple[dict[str, list[Instruction]], str]:
     computations: dict[str, list[Instruction]] = {}
     entry, here = "", None
     for line in _joined(text):
-        if line.rstrip() == "}":
+        if _END.match(line):
             here = None
         elif (head := _COMPUTATION.match(line)) and not line.startswith(" "):
             here = computations.setdefault(head[2], [])
@@ -49,7 +50,8 @@ def _joined(text: str) -> list[str]:
     """Lines, one for each instruction: what belongs to a kernel runs over several, which are not indented."""
     lines: list[str] = []
     for line in text.splitlines():
-        if lines and lines[-1].startswith("  ") and not line.startswith("  ") and line.rstrip() != "}":
+        inside = lines and lines[-1].startswith("  ")
+        if inside and line.strip() and not line.startswith("  ") and not _END.match(line):
             lines[-1] += line
         else:
             lines.append(line)

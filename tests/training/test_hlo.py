@@ -11,7 +11,7 @@ KERNEL = """HloModule jit_step, is_scheduled=true
 "metadata":"{\\"block\\": 512}"
 }}, metadata={op_name="jit(step)/attention/kernel"}
   ROOT %after = bf16[8,16]{1,0} fusion(%kernel), kind=kLoop, calls=%inner
-}
+}, execution_thread="sparsecore"
 
 ENTRY %main (a: bf16[8,16]) -> bf16[8,16] {
   %a = bf16[8,16]{1,0} parameter(0)
