@@ -208,7 +208,7 @@ def run(job: Train, interrupt: Interrupt, *, accept_changes: bool = False) -> No
         adapter = start.resolve(job, origin.shape, data.template)
         plan = state.plan(job, origin.shape, mesh)
         micro_rows = training.batch_rows // training.micro_batches
-        sharding.check_divisible(mesh, plan.weights, micro_rows)
+        sharding.check_divisible(mesh, origin.shape, plan.weights, micro_rows)
         trained, frozen = base.place(job, plan, origin, adapter)
         identity = base.identity(job, plan, origin, trained, frozen)
         adamw = optimizer.make_optimizer(job.optimizer, steps)

@@ -99,15 +99,15 @@ def _load_quantized(
     with jax.set_mesh(mesh):
         parts = zip(like, shardings, strict=True)
         stacked = Quantized(*(jnp.zeros(part.shape, part.dtype, device=sharding) for part, sharding in parts))
-        with_layer = jax.jit(partial(_with_quantized, kernel=kernel), donate_argnums=0, out_shardings=shardings)
+        with_layer = jax.jit(_with_quantized, donate_argnums=0, out_shardings=shardings)
         for i in range(kernel.shape[0]):
             layer = _place(streams, found[kernel.hub.format(i=i)], one, np.dtype(np.float32), where)
             stacked = jax.block_until_ready(with_layer(stacked, layer, i))
     return stacked
 
 
-def _with_quantized(stacked: Quantized, layer: jax.Array, index: int, kernel: Weight) -> Quantized:
-    made = quantize(kernel.flat(layer), stacked.codes.dtype)
+def _with_quantized(stacked: Quantized, layer: jax.Array, index: int) -> Quantized:
+    made = quantize(layer, stacked.codes.dtype)
     return jax.tree.map(lambda all_, one: jax.lax.dynamic_update_slice_in_dim(all_, one[None], index, 0), stacked, made)
 
 
@@ -120,7 +120,7 @@ def _in_blocks(
     streams: dict[UPath, BinaryIO], tensor: Tensor, weight: Weight, dtype: np.dtype, sharding: jax.NamedSharding
 ) -> jax.Array:
     """As `_place`, for an embedding or a head: filled block by block where it shall lie."""
-    rows_at = 0 if weight.kind == "embedding" else weight.inputs
+    rows_at = int(weight.multiplies)
     shards: dict[jax.Device, jax.Array] = {}
     places: dict[jax.Device, tuple[jax.sharding.Mesh, jax.NamedSharding]] = {}
     pieces: dict[jax.Device, tuple[Weight, slice, slice]] = {}
@@ -171,24 +171,11 @@ def _place(
 
 
 def _piece(weight: Weight, index: tuple[slice, ...]) -> tuple[Weight, slice, slice]:
-    """A slice of a weight, as a smaller weight, and the rows and columns of the file that hold it.
-
-    Of several dimensions that form one of the file, only the first may be divided: then the slice is contiguous there.
-    """
-    bounds = [part.indices(size)[:2] for part, size in zip(index, weight.shape, strict=True)]
-    piece = replace(weight, shape=tuple(stop - start for start, stop in bounds))
-    if piece.kind in ("embedding", "scale", "bias"):
-        first, second = 0, 1
-    else:
-        first, second = weight.inputs, 0
-
-    def span(dimension: int, of_file: int) -> slice:
-        if of_file >= len(weight.hub_shape):
-            return slice(None)
-        unit = weight.hub_shape[of_file] // weight.shape[dimension]
-        return slice(bounds[dimension][0] * unit, bounds[dimension][1] * unit)
-
-    return piece, span(first, 0), span(second, 1)
+    """A slice of a weight, as a smaller weight, and the rows and columns of the file that hold it."""
+    bounds = [slice(*part.indices(size)[:2]) for part, size in zip(index, weight.shape, strict=True)]
+    piece = replace(weight, shape=tuple(bound.stop - bound.start for bound in bounds))
+    rows, *columns = bounds[::-1] if weight.multiplies else bounds
+    return piece, rows, columns[0] if columns else slice(None)
 
 
 # -------------------------------------------------------------------- writing and hashing

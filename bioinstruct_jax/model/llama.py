@@ -19,7 +19,7 @@ from bioinstruct_jax.model import kernels, rope
 from bioinstruct_jax.model.kernels import REFERENCE, Kernel
 from bioinstruct_jax.model.lora import dropped, scale
 from bioinstruct_jax.model.quantize import Quantized, dequantize
-from bioinstruct_jax.model.weights import BATCH, Weight, base_weights, lora_weights
+from bioinstruct_jax.model.weights import BATCH, Weight, base_weights, lora_weights, sizes
 
 _INPUT = "layer input"
 # What a layer keeps for its backward pass; the rest is computed again. A gathered or cast weight is never kept: over
@@ -40,7 +40,6 @@ _KEPT = {
 # (q_BSKGH, k_BSKH, v_BSKH, carried, layer) -> (mixed values [B, S, K, G, H], carried): positions, mask and, where there
 # is one, the key/value cache. The projections around it do not know whether they train or decode.
 Mix = Callable[[jax.Array, jax.Array, jax.Array, Any, jax.Array], tuple[jax.Array, Any]]
-Contraction = tuple[tuple[int, ...], tuple[int, ...]]  # dimensions of the left and of the right operand
 Make = Callable[[str, Weight], jax.Array]  # (path, description) -> value: an array, or its abstract shape
 
 
@@ -49,34 +48,34 @@ def _gathered(variable: nnx.Variable, weight: Weight, dtype: jnp.dtype) -> jax.A
     return jax.reshard(variable[...].astype(weight.dtype or dtype), P(*_whole(weight.spec[int(weight.stacked) :])))
 
 
-def _whole(spec: Iterable[str | None]) -> list[str | None]:
-    return [None if axis == "fsdp" else axis for axis in spec]
+def _whole(spec: Iterable[str | tuple[str, ...] | None]) -> list[str | None]:
+    """The spec without ``fsdp``; what is divided over several axes is so over ``tensor`` and it."""
+    return [axis[0] if isinstance(axis, tuple) else None if axis == "fsdp" else axis for axis in spec]
 
 
-def _product(x: jax.Array, quantized: Quantized, weight: Weight, dtype: jnp.dtype) -> jax.Array:
+def _product(x_BSI: jax.Array, kernel: jax.Array, weight: Weight) -> jax.Array:
+    """x [B, S, in] times a gathered kernel [in, out]."""
+    out = P(BATCH, None, _whole(weight.spec)[-1])
+    return jax.lax.dot_general(x_BSI, kernel, (((2,), (0,)), ((), ())), out_sharding=out)
+
+
+def _quantized_product(x: jax.Array, quantized: Quantized, weight: Weight, dtype: jnp.dtype) -> jax.Array:
     """xW of a gathered, quantised W [in, out], which is made here and kept by no policy of rematerialisation.
 
     The rule for the backward pass is our own: it keeps the codes. Of the operations that make W from them, `none` would
     keep one's result, and over all layers that is the whole base in the products' dtype.
     """
-    inputs, ndim = weight.inputs, len(weight.shape) - 1
-    spec = _whole(weight.spec[1:])
-
-    def kernel(quantized: Quantized) -> jax.Array:
-        return jnp.reshape(dequantize(quantized, dtype), weight.shape[1:], out_sharding=P(*spec))
+    into = _whole(weight.spec)[1]
 
     def over_inputs(x: jax.Array, quantized: Quantized) -> jax.Array:
-        over = tuple(range(2, 2 + inputs)), tuple(range(inputs))
-        out = P(BATCH, None, *spec[inputs:])
-        return jax.lax.dot_general(x, kernel(quantized), (over, ((), ())), out_sharding=out)
+        return _product(x, dequantize(quantized, dtype), weight)
 
     def forward(x: jax.Array, quantized: Quantized) -> tuple[jax.Array, Quantized]:
         return over_inputs(x, quantized), quantized
 
     def backward(quantized: Quantized, y: jax.Array) -> tuple[jax.Array, None]:
-        over = tuple(range(2, y.ndim)), tuple(range(inputs, ndim))
-        out = P(BATCH, None, *spec[:inputs])
-        return jax.lax.dot_general(y, kernel(quantized), (over, ((), ())), out_sharding=out), None
+        over = (((2,), (1,)), ((), ()))
+        return jax.lax.dot_general(y, dequantize(quantized, dtype), over, out_sharding=P(BATCH, None, into)), None
 
     product = jax.custom_vjp(over_inputs)
     product.defvjp(forward, backward)
@@ -105,51 +104,44 @@ class Projection(nnx.Module):
     def __init__(
         self, path: str, table: Mapping[str, Weight], make: Make, lora: Lora | None, dtype: jnp.dtype, index: int
     ):
-        self.codes_weight, self.scales_weight = table.get(f"{path}.codes"), table.get(f"{path}.scales")
-        self.weight = (self.codes_weight and self.codes_weight.of) or table[f"{path}.kernel"]
         self.dtype, self.index, self.lora = dtype, index, lora
-        self.kernel = None if self.codes_weight else nnx.Param(make(f"{path}.kernel", self.weight))
-        self.codes = nnx.Param(make(f"{path}.codes", self.codes_weight)) if self.codes_weight else None
-        self.scales = nnx.Param(make(f"{path}.scales", self.scales_weight)) if self.scales_weight else None
-        self.bias_weight = table.get(f"{path}.bias")
-        self.bias = nnx.Param(make(f"{path}.bias", self.bias_weight)) if self.bias_weight else None
-        self.a_weight, self.b_weight = table.get(f"{path}.lora_a"), table.get(f"{path}.lora_b")
-        self.lora_a = nnx.LoRAParam(make(f"{path}.lora_a", self.a_weight)) if self.a_weight else None
-        self.lora_b = nnx.LoRAParam(make(f"{path}.lora_b", self.b_weight)) if self.b_weight else None
+        names = ("kernel", "codes", "scales", "bias", "lora_a", "lora_b")
+        self.weights = tuple((name, table[f"{path}.{name}"]) for name in names if f"{path}.{name}" in table)
+        for name, weight in self.weights:
+            kind = nnx.LoRAParam if name.startswith("lora") else nnx.Param
+            setattr(self, name, kind(make(f"{path}.{name}", weight)))
 
-    def __call__(self, x: jax.Array, key: jax.Array | None) -> jax.Array:
-        inputs = self.weight.inputs
-        contract = tuple(range(x.ndim - inputs, x.ndim)), tuple(range(inputs))
+    def __call__(self, x_BSI: jax.Array, key: jax.Array | None) -> jax.Array:
+        weights = dict(self.weights)
 
-        def product(left: jax.Array, variable: nnx.Variable, weight: Weight, over: Contraction) -> jax.Array:
-            out = weight.spec[1 + weight.inputs :]
-            right = _gathered(variable, weight, self.dtype)
-            spec = P(BATCH, None, *(None if axis == "fsdp" else axis for axis in out))
-            return jax.lax.dot_general(left, right, (over, ((), ())), out_sharding=spec)
+        def gathered(name: str) -> jax.Array:
+            return _gathered(getattr(self, name), weights[name], self.dtype)
 
-        if self.kernel is not None:
-            y = product(x, self.kernel, self.weight, contract)
+        def product(left: jax.Array, name: str) -> jax.Array:
+            return _product(left, gathered(name), weights[name])
+
+        if "kernel" in weights:
+            y = product(x_BSI, "kernel")
         else:
-            assert self.codes is not None
-            assert self.scales is not None
-            assert self.codes_weight is not None
-            assert self.scales_weight is not None
-            codes = _gathered(self.codes, self.codes_weight, self.dtype)
-            scales = _gathered(self.scales, self.scales_weight, self.dtype)
-            y = _product(x, Quantized(codes, scales), self.weight, self.dtype)
-        if self.bias is not None and self.bias_weight:
-            y = y + _gathered(self.bias, self.bias_weight, self.dtype)
-        if self.lora and self.lora_a is not None and self.lora_b is not None and self.a_weight and self.b_weight:
+            stored = Quantized(gathered("codes"), gathered("scales"))
+            y = _quantized_product(x_BSI, stored, weights["codes"], self.dtype)
+        if "bias" in weights:
+            y = y + gathered("bias")
+        if self.lora and "lora_a" in weights:
             key = None if key is None else jax.random.fold_in(key, self.index)
-            low = product(dropped(x, self.lora.dropout, key), self.lora_a, self.a_weight, contract)
-            y = y + product(low, self.lora_b, self.b_weight, ((2,), (0,))) * scale(self.lora)
+            low_BSR = product(dropped(x_BSI, self.lora.dropout, key), "lora_a")
+            y = y + product(low_BSR, "lora_b") * scale(self.lora)
         return y
 
 
 class Attention(nnx.Module):
     """Grouped-query attention (Ainslie et al., 2023); how tokens see each other is `mix`."""
 
-    def __init__(self, path: str, table: Mapping[str, Weight], make: Make, lora: Lora | None, dtype: jnp.dtype):
+    def __init__(
+        self, path: str, table: Mapping[str, Weight], make: Make, shape: Shape, lora: Lora | None, dtype: jnp.dtype
+    ):
+        of = sizes(shape)
+        self.heads = of["K"], of["G"], of["H"]
         names = enumerate(("q_proj", "k_proj", "v_proj", "o_proj"))
         self.q_proj, self.k_proj, self.v_proj, self.o_proj = (
             Projection(f"{path}.{name}", table, make, lora, dtype, index) for index, name in names
@@ -158,9 +150,16 @@ class Attention(nnx.Module):
     def __call__(
         self, x_BSD: jax.Array, mix: Mix, carried: Any, index: jax.Array, key: jax.Array | None
     ) -> tuple[jax.Array, Any]:
-        q_BSKGH, k_BSKH, v_BSKH = (project(x_BSD, key) for project in (self.q_proj, self.k_proj, self.v_proj))
+        B, S, _ = x_BSD.shape
+        K, G, H = self.heads
+        q_BSN, k_BSM, v_BSM = (project(x_BSD, key) for project in (self.q_proj, self.k_proj, self.v_proj))
+        q_BSKGH = jax.lax.reshape(q_BSN, (B, S, K, G, H), out_sharding=P(BATCH, None, "tensor", None, None))
+        k_BSKH, v_BSKH = (
+            jax.lax.reshape(one, (B, S, K, H), out_sharding=P(BATCH, None, "tensor", None)) for one in (k_BSM, v_BSM)
+        )
         mixed_BSKGH, carried = mix(q_BSKGH, k_BSKH, v_BSKH, carried, index)
-        return self.o_proj(mixed_BSKGH, key), carried
+        mixed_BSN = jax.lax.reshape(mixed_BSKGH, (B, S, K * G * H), out_sharding=P(BATCH, None, "tensor"))
+        return self.o_proj(mixed_BSN, key), carried
 
 
 class MLP(nnx.Module):
@@ -181,7 +180,7 @@ class Layer(nnx.Module):
 
     def __init__(self, table: Mapping[str, Weight], make: Make, shape: Shape, lora: Lora | None, dtype: jnp.dtype):
         self.input_layernorm = RMSNorm("layers.input_layernorm", table, make, shape.rms_norm_eps)
-        self.self_attn = Attention("layers.self_attn", table, make, lora, dtype)
+        self.self_attn = Attention("layers.self_attn", table, make, shape, lora, dtype)
         self.post_attention_layernorm = RMSNorm("layers.post_attention_layernorm", table, make, shape.rms_norm_eps)
         self.mlp = MLP("layers.mlp", table, make, lora, dtype)
 

@@ -5,7 +5,11 @@ and `lora_weights`. Dimension letters, here and in every name and einsum of `mod
 
     B batch      S, T sequence (query, key)   D model            F feed-forward   V vocabulary   L layers
     K key/value heads   G query heads for each key/value head (K x G query heads)   H head size   R rank
-    I inputs of a quantised kernel laid flat, as codes or as blocks
+    N all query heads side by side (K x G x H)   M all key/value heads (K x H)
+    I inputs of a quantised kernel, as codes or as blocks
+
+Kernels are stored [in, out], two dimensions a layer, and activations cut into heads after the product: a TPU tiles the
+last two dimensions of an array, and of a stacked kernel [.., K, G, H] it would make a copy in another layout first.
 """
 
 import math
@@ -25,15 +29,15 @@ BATCH = ("data", "fsdp")  # mesh axes over which a batch is divided
 
 # One kernel of a layer: input letters, output letters, mesh axis of each letter, module that holds it.
 _KERNELS = {
-    "q_proj": ("D", "KGH", "self_attn"),
-    "k_proj": ("D", "KH", "self_attn"),
-    "v_proj": ("D", "KH", "self_attn"),
-    "o_proj": ("KGH", "D", "self_attn"),
+    "q_proj": ("D", "N", "self_attn"),
+    "k_proj": ("D", "M", "self_attn"),
+    "v_proj": ("D", "M", "self_attn"),
+    "o_proj": ("N", "D", "self_attn"),
     "gate_proj": ("D", "F", "mlp"),
     "up_proj": ("D", "F", "mlp"),
     "down_proj": ("F", "D", "mlp"),
 }
-_AXES = {"V": "tensor", "D": "fsdp", "K": "tensor", "F": "tensor"}  # letters not named are never divided
+_AXES = {"V": "tensor", "D": "fsdp", "N": "tensor", "M": "tensor", "F": "tensor"}  # others are never divided
 
 
 @dataclass(frozen=True)
@@ -42,9 +46,8 @@ class Weight:
 
     Attributes:
         dims: a letter for each dimension; a leading L means stacked over layers.
-        inputs: how many dimensions, after L, are contracted with the input (0: no matrix product).
         shape: size of each dimension.
-        spec: mesh axis of each dimension.
+        spec: mesh axis of each dimension, or several of them.
         kind: ``kernel`` [in, out], ``embedding`` [V, D], ``scale`` [D], ``bias`` [out], ``lora_a`` [in, R],
             ``lora_b`` [R, out], or ``codes`` and ``scales`` [I, out] of a quantised kernel.
         hub: name in a Hugging Face (or, for an adapter, PEFT) file; ``{i}`` stands for the layer. Codes and scales
@@ -54,7 +57,6 @@ class Weight:
     """
 
     dims: str
-    inputs: int
     shape: tuple[int, ...]
     spec: P
     kind: Kind
@@ -71,38 +73,28 @@ class Weight:
         return math.prod(self.shape)
 
     @property
-    def fan_in(self) -> int:
-        """Size of the input that one output sums over."""
-        first = int(self.stacked)
-        return math.prod(self.shape[first : first + self.inputs])
+    def multiplies(self) -> bool:
+        """Whether it is [in, out], in files [out, in]."""
+        return self.kind not in ("embedding", "scale", "bias")
 
-    def flat(self, kernel: Any) -> Any:
-        """One layer's kernel [in, out] with its inputs in one dimension, as it is quantised."""
-        return kernel.reshape(self.fan_in, *self.shape[int(self.stacked) + self.inputs :])
+    @property
+    def fan_in(self) -> int:
+        """Of what multiplies: size of the input that one output sums over."""
+        return self.shape[int(self.stacked)]
 
     @property
     def hub_shape(self) -> tuple[int, ...]:
         """Shape in the file, one layer: [out, in] for what multiplies, unchanged for the rest."""
         per_layer = self.shape[int(self.stacked) :]
-        if self.kind in ("embedding", "scale"):
-            return per_layer
-        if self.kind == "bias":
-            return (math.prod(per_layer),)
-        return (math.prod(per_layer[self.inputs :]), math.prod(per_layer[: self.inputs]))
+        return per_layer[::-1] if self.multiplies else per_layer
 
     def to_hub(self, array: Any) -> Any:
-        """One layer's array, as the file has it: [out, in]."""
-        if self.kind in ("embedding", "scale", "bias"):
-            return array.reshape(self.hub_shape)
-        out, into = self.hub_shape
-        return array.reshape(into, out).T
+        """One layer's array, as the file has it."""
+        return array.T if self.multiplies else array
 
     def from_hub(self, array: Any) -> Any:
         """The inverse of `to_hub`."""
-        per_layer = self.shape[int(self.stacked) :]
-        if self.kind in ("embedding", "scale", "bias"):
-            return array.reshape(per_layer)
-        return array.T.reshape(per_layer)
+        return array.T if self.multiplies else array
 
     def abstract(
         self, dtype: Any, mesh: jax.sharding.Mesh | jax.sharding.AbstractMesh | None = None
@@ -124,12 +116,14 @@ def sizes(shape: Shape) -> dict[str, int]:
         "K": shape.key_value_heads,
         "G": shape.num_attention_heads // shape.key_value_heads,
         "H": shape.head_size,
+        "N": shape.num_attention_heads * shape.head_size,
+        "M": shape.key_value_heads * shape.head_size,
     }
 
 
-def _weight(of: dict[str, int], kind: Kind, dims: str, inputs: int, hub: str, spec: P | None = None) -> Weight:
+def _weight(of: dict[str, int], kind: Kind, dims: str, hub: str, spec: P | None = None) -> Weight:
     spec = P(*(_AXES.get(letter) for letter in dims)) if spec is None else spec
-    return Weight(dims, inputs, tuple(of[letter] for letter in dims), spec, kind, hub)
+    return Weight(dims, tuple(of[letter] for letter in dims), spec, kind, hub)
 
 
 def base_weights(shape: Shape, quantize: str = "none") -> dict[str, Weight]:
@@ -145,28 +139,27 @@ def base_weights(shape: Shape, quantize: str = "none") -> dict[str, Weight]:
         ValueError: for nf4, inputs that are no multiple of a block; names the weight and both numbers.
     """
     of = sizes(shape)
-    table = {"embed_tokens.embedding": _weight(of, "embedding", "VD", 0, "model.embed_tokens.weight")}
+    table = {"embed_tokens.embedding": _weight(of, "embedding", "VD", "model.embed_tokens.weight")}
     hub = "model.layers.{i}."
 
     def scale(name: str) -> None:
-        table[f"layers.{name}.scale"] = _weight(of, "scale", "LD", 0, f"{hub}{name}.weight", P(None, None))
+        table[f"layers.{name}.scale"] = _weight(of, "scale", "LD", f"{hub}{name}.weight", P(None, None))
 
     def kernels(module: str, bias: bool) -> None:
         for name, (into, out, where) in _KERNELS.items():
             if where == module:
                 path = f"{module}.{name}"
-                dims = f"L{into}{out}"
-                table[f"layers.{path}.kernel"] = _weight(of, "kernel", dims, len(into), f"{hub}{path}.weight")
+                table[f"layers.{path}.kernel"] = _weight(of, "kernel", f"L{into}{out}", f"{hub}{path}.weight")
                 if bias:
-                    table[f"layers.{path}.bias"] = _weight(of, "bias", f"L{out}", 0, f"{hub}{path}.bias")
+                    table[f"layers.{path}.bias"] = _weight(of, "bias", f"L{out}", f"{hub}{path}.bias")
 
     scale("input_layernorm")
     kernels("self_attn", shape.attention_bias)
     scale("post_attention_layernorm")
     kernels("mlp", shape.mlp_bias)
-    table["norm.scale"] = _weight(of, "scale", "D", 0, "model.norm.weight", P(None))
+    table["norm.scale"] = _weight(of, "scale", "D", "model.norm.weight", P(None))
     if not shape.tie_word_embeddings:
-        table["lm_head.kernel"] = _weight(of, "kernel", "DV", 1, "lm_head.weight")
+        table["lm_head.kernel"] = _weight(of, "kernel", "DV", "lm_head.weight")
     held: dict[str, Weight] = {}
     for path, weight in table.items():
         of_a_layer = weight.kind == "kernel" and weight.stacked
@@ -175,7 +168,7 @@ def base_weights(shape: Shape, quantize: str = "none") -> dict[str, Weight]:
 
 
 def _quantized(path: str, kernel: Weight, quantize: str) -> dict[str, Weight]:
-    """Codes and scales of a stacked kernel. Of its inputs only the first may be divided, so flat ones are as it is."""
+    """Codes and scales of a stacked kernel, their inputs divided as its own are."""
     inputs, int8 = kernel.fan_in, quantize == "int8"
     if not int8 and inputs % BLOCK:
         raise ValueError(
@@ -184,11 +177,9 @@ def _quantized(path: str, kernel: Weight, quantize: str) -> dict[str, Weight]:
         )
 
     def part(kind: Kind, size: int, dtype: str, axis: str | None) -> dict[str, Weight]:
-        outputs = 1 + kernel.inputs
-        dims, shape = f"LI{kernel.dims[outputs:]}", (kernel.shape[0], size, *kernel.shape[outputs:])
-        spec = P(None, axis, *kernel.spec[outputs:])
-        hub = f"{kernel.hub}.{kind}"
-        return {path.removesuffix("kernel") + kind: Weight(dims, 1, shape, spec, kind, hub, dtype, kernel)}
+        dims, shape = f"LI{kernel.dims[2]}", (kernel.shape[0], size, kernel.shape[2])
+        spec, hub = P(None, axis, kernel.spec[2]), f"{kernel.hub}.{kind}"
+        return {path.removesuffix("kernel") + kind: Weight(dims, shape, spec, kind, hub, dtype, kernel)}
 
     axis = kernel.spec[1]
     if int8:
@@ -199,15 +190,22 @@ def _quantized(path: str, kernel: Weight, quantize: str) -> dict[str, Weight]:
 def lora_weights(shape: Shape, lora: Lora) -> dict[str, Weight]:
     """The adapter's weights by path.
 
-    For a base W[in, out] with spec P(i, o) they are A[in, R] with P(i, None) and B[R, out] with P(None, o).
+    For a base W[in, out] with spec P(i, o) they are A[in, R] with P(i, None) and B[R, out] with P(None, o); where the
+    base's axis is ``tensor`` alone, ``fsdp`` divides them too, or half of all adapters, their gradients and moments
+    would lie whole on each device: of a 70B base at rank 16, 2 GiB.
     """
     of = sizes(shape) | {"R": lora.rank}
+    axes = {letter: ("tensor", "fsdp") if axis == "tensor" else axis for letter, axis in _AXES.items()}
     table = {}
+
+    def part(kind: Kind, dims: str, hub: str) -> Weight:
+        return _weight(of, kind, dims, hub, P(*(axes.get(letter) for letter in dims)))
+
     for name, (into, out, module) in _KERNELS.items():
         if name in lora.targets:
             path, hub = f"layers.{module}.{name}", f"base_model.model.model.layers.{{i}}.{module}.{name}"
-            table[f"{path}.lora_a"] = _weight(of, "lora_a", f"L{into}R", len(into), f"{hub}.lora_A.weight")
-            table[f"{path}.lora_b"] = _weight(of, "lora_b", f"LR{out}", 1, f"{hub}.lora_B.weight")
+            table[f"{path}.lora_a"] = part("lora_a", f"L{into}R", f"{hub}.lora_A.weight")
+            table[f"{path}.lora_b"] = part("lora_b", f"LR{out}", f"{hub}.lora_B.weight")
     return table
 
 

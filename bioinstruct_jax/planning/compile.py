@@ -24,8 +24,8 @@ class Memory:
 
     Attributes:
         arguments: weights, optimizer state and rows.
-        temporaries: what the step makes and drops.
-        peak: all of it at the worst moment, with the program's own code.
+        temporaries: what the step makes and drops, and its own code: as much as there is at the worst moment.
+        peak: both together.
     """
 
     arguments: int

@@ -1,5 +1,6 @@
 """The mesh, made here and nowhere else, and how a batch lies on it."""
 
+import math
 from collections.abc import Sequence
 
 import jax
@@ -8,10 +9,10 @@ from jax import P
 from jax.experimental import mesh_utils
 from jax.sharding import AxisType
 
-from bioinstruct_jax.config import Mesh
+from bioinstruct_jax.config import Mesh, Shape
 from bioinstruct_jax.model.loss import Batch
 from bioinstruct_jax.model.quantize import BLOCK
-from bioinstruct_jax.model.weights import BATCH
+from bioinstruct_jax.model.weights import BATCH, Weight
 
 AXES = ("data", "fsdp", "tensor")
 STEP_BATCH = P(None, BATCH, None)  # [micro-batches, rows, tokens]
@@ -71,11 +72,11 @@ def slice_of(device: jax.Device) -> int:
     return int(getattr(device, "slice_index", None) or 0) if device.platform == "tpu" else 0
 
 
-def check_divisible(mesh: jax.sharding.Mesh, weights: dict, rows: int) -> None:
-    """Refuse a mesh that cannot divide a weight or the rows of a micro-batch evenly.
+def check_divisible(mesh: jax.sharding.Mesh, shape: Shape, weights: dict[str, Weight], rows: int) -> None:
+    """Refuse a mesh that cannot divide a weight, the heads or the rows of a micro-batch evenly.
 
     Raises:
-        ValueError: naming the weight or the batch, its size and the mesh axis.
+        ValueError: naming the weight, the heads or the batch, their size and the mesh axis.
     """
     ways = mesh.shape["data"] * mesh.shape["fsdp"]
     if rows % ways:
@@ -83,13 +84,20 @@ def check_divisible(mesh: jax.sharding.Mesh, weights: dict, rows: int) -> None:
             f"training.batch_rows / training.micro_batches = {rows} rows cannot be divided over data x fsdp = {ways} "
             "devices"
         )
+    if shape.key_value_heads % mesh.shape["tensor"]:
+        raise ValueError(
+            f"the base has {shape.key_value_heads} key/value heads, which cannot be divided over mesh.tensor = "
+            f"{mesh.shape['tensor']}"
+        )
     for path, weight in weights.items():
-        for letter, size, axis in zip(weight.dims, weight.shape, weight.spec, strict=True):
-            if axis and size % mesh.shape[axis]:
+        for letter, size, axes in zip(weight.dims, weight.shape, weight.spec, strict=True):
+            axes = axes if isinstance(axes, tuple) else (axes,) if axes else ()
+            ways = math.prod(mesh.shape[axis] for axis in axes)
+            if size % ways:
                 blocks = f" (blocks of {BLOCK} inputs that share a scale, never cut)" if weight.kind == "scales" else ""
                 raise ValueError(
                     f"{path}: dimension {letter} of size {size}{blocks} cannot be divided over "
-                    f"mesh.{axis} = {mesh.shape[axis]}"
+                    f"{' x '.join(f'mesh.{axis}' for axis in axes)} = {ways}"
                 )
 
 

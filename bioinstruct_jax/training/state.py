@@ -138,7 +138,7 @@ def _quantized(
 
     def make() -> Quantized:
         value = initial_value(f"{name}kernel", kernel, shape, jax.random.key(seed), dtype)
-        return jax.lax.map(lambda layer: quantize(kernel.flat(layer), codes.dtype), value)
+        return jax.lax.map(lambda layer: quantize(layer, codes.dtype), value)
 
     made = jax.jit(make, out_shardings=Quantized(codes.sharding, scales.sharding))()
     return {f"{name}codes": made.codes, f"{name}scales": made.scales}

@@ -54,7 +54,7 @@ def random_arrays(shape: Shape, seed: int = 0) -> dict[str, np.ndarray]:
     random = np.random.default_rng(seed)
     return {
         path: random.normal(
-            1 if weight.kind == "scale" else 0, weight.fan_in**-0.5 if weight.inputs else 0.3, weight.shape
+            1 if weight.kind == "scale" else 0, weight.fan_in**-0.5 if weight.multiplies else 0.3, weight.shape
         )
         for path, weight in base_weights(shape).items()
     }

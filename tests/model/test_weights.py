@@ -10,10 +10,10 @@ from bioinstruct_jax.model.weights import base_weights, lora_weights
 from tests.small import SHAPE
 
 KERNELS = {
-    "self_attn.q_proj": ("LDKGH", (3, 32, 2, 2, 8), P(None, "fsdp", "tensor", None, None)),
-    "self_attn.k_proj": ("LDKH", (3, 32, 2, 8), P(None, "fsdp", "tensor", None)),
-    "self_attn.v_proj": ("LDKH", (3, 32, 2, 8), P(None, "fsdp", "tensor", None)),
-    "self_attn.o_proj": ("LKGHD", (3, 2, 2, 8, 32), P(None, "tensor", None, None, "fsdp")),
+    "self_attn.q_proj": ("LDN", (3, 32, 32), P(None, "fsdp", "tensor")),
+    "self_attn.k_proj": ("LDM", (3, 32, 16), P(None, "fsdp", "tensor")),
+    "self_attn.v_proj": ("LDM", (3, 32, 16), P(None, "fsdp", "tensor")),
+    "self_attn.o_proj": ("LND", (3, 32, 32), P(None, "tensor", "fsdp")),
     "mlp.gate_proj": ("LDF", (3, 32, 48), P(None, "fsdp", "tensor")),
     "mlp.up_proj": ("LDF", (3, 32, 48), P(None, "fsdp", "tensor")),
     "mlp.down_proj": ("LFD", (3, 48, 32), P(None, "tensor", "fsdp")),
@@ -26,13 +26,13 @@ OTHERS = {
     "lm_head.kernel": ("DV", (32, 96), P("fsdp", "tensor")),
 }
 ADAPTERS = {
-    "self_attn.q_proj": ("LDR", P(None, "fsdp", None), "LRKGH", P(None, None, "tensor", None, None)),
-    "self_attn.k_proj": ("LDR", P(None, "fsdp", None), "LRKH", P(None, None, "tensor", None)),
-    "self_attn.v_proj": ("LDR", P(None, "fsdp", None), "LRKH", P(None, None, "tensor", None)),
-    "self_attn.o_proj": ("LKGHR", P(None, "tensor", None, None, None), "LRD", P(None, None, "fsdp")),
-    "mlp.gate_proj": ("LDR", P(None, "fsdp", None), "LRF", P(None, None, "tensor")),
-    "mlp.up_proj": ("LDR", P(None, "fsdp", None), "LRF", P(None, None, "tensor")),
-    "mlp.down_proj": ("LFR", P(None, "tensor", None), "LRD", P(None, None, "fsdp")),
+    "self_attn.q_proj": ("LDR", P(None, "fsdp", None), "LRN", P(None, None, ("tensor", "fsdp"))),
+    "self_attn.k_proj": ("LDR", P(None, "fsdp", None), "LRM", P(None, None, ("tensor", "fsdp"))),
+    "self_attn.v_proj": ("LDR", P(None, "fsdp", None), "LRM", P(None, None, ("tensor", "fsdp"))),
+    "self_attn.o_proj": ("LNR", P(None, ("tensor", "fsdp"), None), "LRD", P(None, None, "fsdp")),
+    "mlp.gate_proj": ("LDR", P(None, "fsdp", None), "LRF", P(None, None, ("tensor", "fsdp"))),
+    "mlp.up_proj": ("LDR", P(None, "fsdp", None), "LRF", P(None, None, ("tensor", "fsdp"))),
+    "mlp.down_proj": ("LFR", P(None, ("tensor", "fsdp"), None), "LRD", P(None, None, "fsdp")),
 }
 
 

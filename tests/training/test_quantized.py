@@ -50,7 +50,7 @@ def test_codes_and_scales_are_this_table(quantize):
     assert found[f"{down}.codes"] == ("LID", (2, codes[1], 128), P(None, "tensor", "fsdp"), dtype)
     assert found[f"{down}.scales"] == ("LID", (2, scales[1], 128), P(None, inputs[1], "fsdp"), "float32")
     assert found[f"{o}.codes"] == ("LID", (2, codes[0], 128), P(None, "tensor", "fsdp"), dtype)
-    assert found["layers.self_attn.q_proj.codes"][:2] == ("LIKGH", (2, codes[0], 2, 2, 32))
+    assert found["layers.self_attn.q_proj.codes"][:2] == ("LIN", (2, codes[0], 128))
     frozen = state.by_path(plan.frozen)
     assert {
         path: (like.shape, str(like.dtype), like.sharding.spec) for path, like in frozen.items() if path in found
@@ -74,15 +74,14 @@ def _dequantized(this: Ready) -> Ready:
                 dequantize(Quantized(stored[path][i], stored[f"{name}scales"][i]), np.dtype("float32"))
                 for i in range(weight.shape[0])
             ]
-            kernel = np.stack([np.asarray(layer) for layer in layers]).reshape(weight.of.shape)
+            kernel = np.stack([np.asarray(layer) for layer in layers])
             values[f"{name}kernel"] = jax.device_put(kernel, values[f"{name}kernel"].sharding)
     return plain._replace(frozen=state.from_paths(plain.frozen, values))
 
 
 @pytest.mark.parametrize("quantize", TYPES)
 def test_gradients_are_those_of_a_plain_base_with_the_same_numbers(quantize):
-    # Mutations: the rule for the backward pass contracts over another dimension (no program), or leaves out the scales;
-    # the order of inputs of o_proj changed in `flat`.
+    # Mutations: the rule for the backward pass contracts over another dimension (no program), or leaves out the scales.
     this = _ready(quantize)
     arrays = random_rows(4, LENGTH)
     with jax.set_mesh(this.mesh):
@@ -147,8 +146,8 @@ def test_a_block_is_never_cut():
     plan, mesh = _ready("nf4").plan, sharding.make_mesh(Mesh(data=1, fsdp=4, tensor=1), jax.devices()[:4])
     said = r"q_proj.scales: dimension I of size 2 \(blocks of 64 inputs .* over mesh.fsdp = 4"
     with pytest.raises(ValueError, match=said):
-        sharding.check_divisible(mesh, plan.weights, 4)
-    sharding.check_divisible(mesh, _ready("int8").plan.weights, 4)
+        sharding.check_divisible(mesh, BLOCKS, plan.weights, 4)
+    sharding.check_divisible(mesh, BLOCKS, _ready("int8").plan.weights, 4)
     with pytest.raises(ValueError, match=r"down_proj.kernel: its 200 inputs are no multiple of the 64 .* int8 or none"):
         base_weights(replace(BLOCKS, intermediate_size=200), "nf4")
 

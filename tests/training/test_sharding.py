@@ -1,5 +1,6 @@
 """The mesh and what may lie on it."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import jax
@@ -35,10 +36,14 @@ def test_what_cannot_be_divided_is_named():
     this = job()
     mesh = sharding.make_mesh(Mesh(data=1, fsdp=2, tensor=4))
     plan = state.plan(this, SHAPE, mesh)
-    with pytest.raises(ValueError, match=r"k_proj|q_proj.*dimension K of size 2.*tensor = 4"):
-        sharding.check_divisible(mesh, plan.weights, 4)
-    with pytest.raises(ValueError, match="3 rows cannot be divided over data x fsdp = 2"):
-        sharding.check_divisible(mesh, plan.weights, 3)
+    with pytest.raises(ValueError, match=r"2 key/value heads, which cannot be divided over mesh.tensor = 4"):
+        sharding.check_divisible(mesh, SHAPE, plan.weights, 4)
+    odd = replace(SHAPE, intermediate_size=44)  # its adapters are divided over both axes, itself over one
+    mesh = sharding.make_mesh(Mesh(data=1, fsdp=4, tensor=2))
+    with pytest.raises(ValueError, match=r"lora_b: dimension F of size 44 .* over mesh.tensor x mesh.fsdp = 8"):
+        sharding.check_divisible(mesh, odd, state.plan(job(odd), odd, mesh).weights, 4)
+    with pytest.raises(ValueError, match="3 rows cannot be divided over data x fsdp = 4"):
+        sharding.check_divisible(mesh, SHAPE, plan.weights, 3)
 
 
 def test_parameters_and_moments_lie_as_the_table_says_and_never_whole():
