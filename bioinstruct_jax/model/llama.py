@@ -251,12 +251,21 @@ class Llama(nnx.Module):
 
         return self.through_layers(tokens_BS, mix, None, key)[0]
 
+    def embedded(self, tokens_BS: jax.Array) -> jax.Array:
+        """The vectors of tokens [B, S, D].
+
+        Each device looks its part of D up for the tokens of all that share the rest of it, and they exchange: tokens
+        and vectors travel, not the table, which of a large vocabulary outweighs a layer.
+        """
+        table = jax.reshard(self.embed_tokens.embedding[...].astype(self.dtype), P(None, "fsdp"))
+        tokens_BS = jax.reshard(tokens_BS, P("data", None))
+        return jax.reshard(table.at[tokens_BS].get(out_sharding=P("data", None, "fsdp")), P(BATCH, None, None))
+
     def through_layers(
         self, tokens_BS: jax.Array, mix: Mix, carried: Any, key: jax.Array | None = None
     ) -> tuple[jax.Array, Any]:
         """The last layer's normalised output [B, S, D], and what `mix` carried from layer to layer."""
-        embedding = jax.reshard(self.embed_tokens.embedding[...].astype(self.dtype), P(None, None))
-        x_BSD = embedding.at[tokens_BS].get(out_sharding=P(BATCH, None, None))
+        x_BSD = self.embedded(tokens_BS)
         graph, layers = nnx.split(self.layers)
 
         def layer(state: tuple[jax.Array, Any], stacked: tuple[jax.Array, nnx.State]) -> tuple[Any, None]:

@@ -137,7 +137,7 @@ def test_codes_are_what_travels(quantize):
     smallest = 128 * 64  # numbers of the smallest kernel, k_proj
     whole = smallest // (1 if quantize == "int8" else 2)
     assert len([size for kind, size in sizes if kind == TYPES[quantize][1] and size >= whole]) >= 7
-    head = 96 * 128  # of embedding and head, which are gathered as they are
+    head = 96 * 128  # which is gathered as it is
     assert [(kind, size) for kind, size in sizes if kind[0] in "fb" and size >= smallest and size != head] == []
 
 

@@ -37,7 +37,7 @@ def _wide():
 def _arrays_made(this, shape: str) -> list[str]:
     """Instructions of the compiled step that make an array of that shape, as opposed to handing one on."""
     with jax.set_mesh(this.mesh):
-        batch = on_mesh(random_rows(2, LENGTH), this.mesh)
+        batch = on_mesh(random_rows(4, LENGTH), this.mesh)
         text = this.step.lower(this.now, this.frozen, batch).compile().as_text()
     lines = [line for line in text.splitlines() if f"= {shape}" in line]
     return [line for line in lines if " parameter(" not in line and "get-tuple-element(" not in line]
@@ -51,6 +51,15 @@ def test_the_compiled_step_makes_nothing_of_the_size_of_the_frozen_base(remat):
     this = replace(_wide(), model=replace(_wide().model, remat=remat))
     assert _arrays_made(ready(this), shape) == []
     assert _arrays_made(ready(replace(this, trainable="all", lora=Lora())), shape) != []
+
+
+def test_the_table_of_embeddings_stays_where_it_lies():
+    # Mutation: the table gathered over fsdp before the look-up.
+    this = ready(job(), (1, 4, 1))
+    vocabulary, width = this.plan.weights["embed_tokens.embedding"].shape
+    assert _arrays_made(this, f"f32[{vocabulary},{width // 4}]") == []
+    assert _arrays_made(this, f"f32[{vocabulary},{width}]") == []
+    assert _arrays_made(this, f"f32[{width},{vocabulary}]") != []  # the head is gathered, and would be found so
 
 
 @pytest.mark.parametrize("remat", ["full", pytest.param("none", marks=pytest.mark.slow)])
