@@ -15,7 +15,7 @@ from jax.ad_checkpoint import checkpoint_name
 
 from bioinstruct_jax.config import Shape
 from bioinstruct_jax.model.attention import attend
-from bioinstruct_jax.model.weights import BATCH
+from bioinstruct_jax.model.weights import BATCH, AnyMesh
 
 NAME = "attention"  # under which a policy of rematerialisation finds the output, and what belongs to it
 
@@ -56,7 +56,7 @@ class Kernel:
 REFERENCE = Kernel()
 
 
-def choose(name: str, mesh: jax.sharding.Mesh | jax.sharding.AbstractMesh, shape: Shape, length: int) -> Kernel:
+def choose(name: str, mesh: AnyMesh, shape: Shape, length: int) -> Kernel:
     """The implementation for a job's devices; see `choose_for`. Raises ValueError as it does.
 
     Args:
@@ -101,7 +101,7 @@ def choose_for(name: str, platform: str, kind: str, shape: Shape, length: int) -
     return Kernel(chosen, blocks, interpret=platform == "cpu")  # type: ignore[arg-type]
 
 
-def _device(mesh: jax.sharding.Mesh | jax.sharding.AbstractMesh) -> tuple[str, str]:
+def _device(mesh: AnyMesh) -> tuple[str, str]:
     """Platform (cpu, gpu, tpu) and kind of a mesh's devices; empty where an abstract mesh does not say."""
     device = mesh.devices.flat[0] if isinstance(mesh, jax.sharding.Mesh) else mesh.abstract_device
     return (device.platform, device.device_kind) if device else ("", "")

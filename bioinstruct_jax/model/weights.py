@@ -25,6 +25,7 @@ from bioinstruct_jax.model.quantize import BLOCK
 
 Kind = Literal["kernel", "embedding", "scale", "bias", "lora_a", "lora_b", "codes", "scales"]
 
+AnyMesh = jax.sharding.Mesh | jax.sharding.AbstractMesh
 BATCH = ("data", "fsdp")  # mesh axes over which a batch is divided
 
 # One kernel of a layer: input letters, output letters, mesh axis of each letter, module that holds it.
@@ -96,9 +97,7 @@ class Weight:
         """The inverse of `to_hub`."""
         return array.T if self.multiplies else array
 
-    def abstract(
-        self, dtype: Any, mesh: jax.sharding.Mesh | jax.sharding.AbstractMesh | None = None
-    ) -> jax.ShapeDtypeStruct:
+    def abstract(self, dtype: Any, mesh: AnyMesh | None = None) -> jax.ShapeDtypeStruct:
         """Its shape, in `dtype` unless its own is fixed, and where it lies on `mesh`."""
         sharding = jax.NamedSharding(mesh, self.spec) if mesh is not None else None
         return jax.ShapeDtypeStruct(self.shape, self.dtype or dtype, sharding=sharding)

@@ -12,7 +12,7 @@ from jax.sharding import AxisType
 from bioinstruct_jax.config import Mesh, Shape
 from bioinstruct_jax.model.loss import Batch
 from bioinstruct_jax.model.quantize import BLOCK
-from bioinstruct_jax.model.weights import BATCH, Weight
+from bioinstruct_jax.model.weights import BATCH, AnyMesh, Weight
 
 AXES = ("data", "fsdp", "tensor")
 STEP_BATCH = P(None, BATCH, None)  # [micro-batches, rows, tokens]
@@ -72,7 +72,7 @@ def slice_of(device: jax.Device) -> int:
     return int(getattr(device, "slice_index", None) or 0) if device.platform == "tpu" else 0
 
 
-def check_divisible(mesh: jax.sharding.Mesh, shape: Shape, weights: dict[str, Weight], rows: int) -> None:
+def check_divisible(mesh: AnyMesh, shape: Shape, weights: dict[str, Weight], rows: int) -> None:
     """Refuse a mesh that cannot divide a weight, the heads or the rows of a micro-batch evenly.
 
     Raises:

@@ -13,7 +13,7 @@ from bioinstruct_jax.model.kernels import choose
 from bioinstruct_jax.model.llama import Llama
 from bioinstruct_jax.model.lora import trained_filter
 from bioinstruct_jax.model.quantize import Quantized, quantize
-from bioinstruct_jax.model.weights import Weight, base_weights, lora_weights
+from bioinstruct_jax.model.weights import AnyMesh, Weight, base_weights, lora_weights
 
 
 class State(NamedTuple):
@@ -49,7 +49,7 @@ def adapter_config(config: Train) -> Lora | None:
     return config.lora if config.trainable == "lora" else None
 
 
-def plan(config: Train, shape: Shape, mesh: jax.sharding.Mesh | jax.sharding.AbstractMesh) -> Plan:
+def plan(config: Train, shape: Shape, mesh: AnyMesh) -> Plan:
     """Shapes, types and shardings of a job's model; makes no array.
 
     Trained weights are float32; frozen ones and the products have ``model.dtype``, quantised kernels the types of the
@@ -151,7 +151,7 @@ def start(trained: nnx.State, optimizer: optax.GradientTransformation, mesh: jax
     return State(jax.device_put(jnp.zeros((), jnp.int32), everywhere), trained, moments)
 
 
-def state_shardings(trained: nnx.State, optimizer: optax.GradientTransformation, mesh: jax.sharding.Mesh) -> Any:
+def state_shardings(trained: nnx.State, optimizer: optax.GradientTransformation, mesh: AnyMesh) -> Any:
     """Sharding of each optimizer array: that of the weight it belongs to, replicated for counters."""
     everywhere = jax.NamedSharding(mesh, jax.P())
     shapes = jax.eval_shape(optimizer.init, trained)

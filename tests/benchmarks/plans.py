@@ -37,10 +37,15 @@ class Named:
     base: str
     slice: str
     rows: int
+    quantize: str = "none"
 
     @property
     def name(self) -> str:
-        return f"{self.base} {self.slice} {self.rows}"
+        return f"{self.base} {self.quantize}" if self.quantize != "none" else self.base
+
+    @property
+    def key(self) -> str:
+        return f"{self.name} {self.slice} {self.rows}"
 
     def job(self) -> Train:
         """LoRA r 16 on all seven projections, bf16, full rematerialisation, without dropout, FSDP."""
@@ -48,13 +53,14 @@ class Named:
         job, _ = settings.load([preset, "--lora.dropout=0.0"], Verb("plan", "", ()), Train, settings.NoExtras)
         if self.base == "70b":
             job = replace(job, model=Model(weights="meta-llama/Llama-2-70b-hf", shape=LLAMA2_70B))
+        job = replace(job, model=replace(job.model, quantize=self.quantize))
         batch = self.rows * slices.find(self.slice).chips
         job = replace(job, data=replace(job.data, length=2048), training=Training(steps=1000, batch_rows=batch))
         return search.for_slice(job, slices.find(self.slice))
 
 
-def _of(base: str, rows: int, *names: str) -> list[Named]:
-    return [Named(base, name, rows) for name in names]
+def _of(base: str, rows: int, *names: str, quantize: str = "none") -> list[Named]:
+    return [Named(base, name, rows, quantize) for name in names]
 
 
 NAMED = [
@@ -68,6 +74,8 @@ NAMED = [
     *_of("70b", 1, "v4-16", "v4-32", "v5e-8", "v5e-16", "v5e-32", "v5e-64", "v5p-8", "v5p-16", "v6e-8", "v6e-16"),
     *_of("70b", 2, "tpu7x-4"),
     *_of("70b", 1, "tpu7x-8"),
+    *_of("70b", 1, "v5e-8", quantize="int8"),
+    *_of("70b", 1, "v5e-8", quantize="nf4"),
 ]
 
 
@@ -89,8 +97,8 @@ def make(named: Named) -> row.Row:
 
 def rendered(record: dict[str, dict[str, Any]], key: str) -> str:
     """The table of one version's rows, in the order of `NAMED`."""
-    names = [named.name for named in NAMED if named.name in record.get(key, {})]
-    return table.markdown([row.Row(**record[key][name]) for name in names], names)
+    found = [named for named in NAMED if named.key in record.get(key, {})]
+    return table.markdown([row.Row(**record[key][named.key]) for named in found], [named.name for named in found])
 
 
 def main() -> None:
@@ -101,13 +109,11 @@ def main() -> None:
     record, key = read(), versions()
     if not options.table:
         for named in NAMED:
-            if options.only in named.name and named.name not in record.get(key, {}):
+            if options.only in named.key and named.key not in record.get(key, {}):
                 made = make(named)
-                record.setdefault(key, {})[named.name] = made.as_json()
+                record.setdefault(key, {})[named.key] = made.as_json()
                 RECORD.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-                print(
-                    f"{named.name}: {made.outcome}, {table.gib(made.peak)} of {table.gib(made.limit)} GiB", flush=True
-                )
+                print(f"{named.key}: {made.outcome}, {table.gib(made.peak)} of {table.gib(made.limit)} GiB", flush=True)
     print(rendered(record, key))
 
 
