@@ -202,15 +202,14 @@ class Checkpoints:
         Raises:
             ValueError: the checkpoint was made with other data, base, template or settings; names what differs.
         """
-        step = processes.agreed(self._newest_sound() if processes.first() else -1)
+        step, beyond = self._newest_sound() if processes.first() else (-1, [])
+        step = processes.agreed(step)
         if step < 0:
             return None
         self._check_about(manifest.read(self.folder / str(step)), accept_changes)
         found = self._read(step, like)
-        if processes.first():  # what is sound beyond a damaged best: the metrics will end here, so it must too
-            for later in self._all_complete():
-                if later.step > step and self._verified(later.step) is not None:
-                    manifest.remove(self.folder / str(later.step))
+        for later in beyond:  # the first process's to remove
+            manifest.remove(self.folder / str(later))
         processes.meet("restored")
         return found
 
@@ -239,14 +238,18 @@ class Checkpoints:
         """Step of the newest complete checkpoint."""
         return max((saved.step for saved in self._all_complete()), default=None)
 
-    def _newest_sound(self) -> int:
-        """The step to go on from, -1 if there is none."""
+    def _newest_sound(self) -> tuple[int, list[int]]:
+        """The step to go on from, -1 if there is none; and what is sound beyond a damaged best.
+
+        The metrics will end at that step, so these must go.
+        """
         sound = cache(self._verified)  # a file is read once, and the reader told once
-        steps = self._steps()
-        best = _best(self._all_complete(), self.best)
+        steps, complete, beyond = self._steps(), self._all_complete(), []
+        best = _best(complete, self.best)
         if best is not None and sound(best.step) is None:
+            beyond = [one.step for one in complete if one.step > best.step and sound(one.step) is not None]
             steps = [step for step in steps if step < best.step]
-        return next((step for step in reversed(steps) if sound(step) is not None), -1)
+        return next((step for step in reversed(steps) if sound(step) is not None), -1), beyond
 
     def _there(self, place: UPath) -> bool:
         """Whether a sound checkpoint stands there already; a damaged one is reported."""
