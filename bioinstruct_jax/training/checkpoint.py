@@ -194,7 +194,7 @@ class Checkpoints:
         """The newest state, placed as `like` (arrays or ShapeDtypeStructs with shardings), or None if there is none.
 
         A checkpoint that is damaged or half-written is reported, and the one before it is used. If the best one is
-        damaged, it is one before the best, so that the best is made again, as is all that was sound after it.
+        damaged, it is one before the best, or none, so that the best is made again, as is all that was sound after it.
 
         Args:
             accept_changes: take a checkpoint of other data, base, template or settings, as long as its arrays fit.
@@ -204,10 +204,10 @@ class Checkpoints:
         """
         step, beyond = self._newest_sound() if processes.first() else (-1, [])
         step = processes.agreed(step)
-        if step < 0:
-            return None
-        self._check_about(manifest.read(self.folder / str(step)), accept_changes)
-        found = self._read(step, like)
+        found = None
+        if step >= 0:
+            self._check_about(manifest.read(self.folder / str(step)), accept_changes)
+            found = self._read(step, like)
         for later in beyond:  # the first process's to remove
             manifest.remove(self.folder / str(later))
         processes.meet("restored")
@@ -241,7 +241,7 @@ class Checkpoints:
     def _newest_sound(self) -> tuple[int, list[int]]:
         """The step to go on from, -1 if there is none; and what is sound beyond a damaged best.
 
-        The metrics will end at that step, so these must go.
+        The metrics will end at that step, or begin anew, so these must go.
         """
         sound = cache(self._verified)  # a file is read once, and the reader told once
         steps, complete, beyond = self._steps(), self._all_complete(), []

@@ -142,6 +142,21 @@ def test_a_damaged_best_is_made_again_from_the_one_before(opened, this, tmp_path
         assert int(checkpoints.restore(this.now).step) == 2
 
 
+def test_a_damaged_best_with_nothing_before_it_takes_what_came_after_along(opened, this, tmp_path):
+    # The run begins anew. Mutation: what was sound left there where nothing is restored: once the best is made again,
+    # a start would go on from beyond the metrics.
+    with opened(keep=3, best="held_out_loss") as checkpoints:
+        for step, loss in {1: 1.0, 2: 3.0, 3: 2.0}.items():
+            checkpoints.save(step, _at(this, step), {"held_out_loss": loss})
+    _flipped(next((tmp_path / "checkpoints" / "1" / "state").rglob("_METADATA")))
+    with opened(keep=3, best="held_out_loss") as checkpoints:
+        assert checkpoints.restore(this.now) is None
+        checkpoints.save(1, _at(this, 1), {"held_out_loss": 1.0})
+        checkpoints.wait()
+        assert int(checkpoints.restore(this.now).step) == 1
+    assert {file.name for file in (tmp_path / "checkpoints").iterdir()} == {"1"}
+
+
 def test_no_best_without_a_number(opened, this):
     with opened(best="held_out_loss") as checkpoints:
         checkpoints.save(1, _at(this, 1), {"held_out_loss": float("nan")})
