@@ -322,8 +322,9 @@ def _named(state: Any) -> dict[str, Any]:
 
 def _best(saved: list[Saved], metric: str | None) -> Saved | None:
     """The earliest of those whose metric is lowest."""
-    losses = [(one.metrics.get(metric or "", math.nan), one.step, one) for one in saved]
-    return min((loss for loss in losses if not math.isnan(loss[0])), default=(0, 0, None))[2]
+    name = metric or ""
+    measured = [one for one in saved if not math.isnan(one.metrics.get(name, math.nan))]
+    return min(measured, key=lambda one: (one.metrics[name], one.step), default=None)
 
 
 def _first_line(error: BaseException) -> str:
