@@ -27,11 +27,9 @@ from bioinstruct_jax.config import Train
 from bioinstruct_jax.data import dataset, tokenizer
 from bioinstruct_jax.data.prompts import ALPACA_INPUT, ALPACA_NO_INPUT, template
 from bioinstruct_jax.interop import base, hub_config, start
-from bioinstruct_jax.model.loss import Batch
 from bioinstruct_jax.model.weights import base_weights
-from bioinstruct_jax.training import recipes, sharding, state
+from bioinstruct_jax.training import program, recipes, sharding, state
 from bioinstruct_jax.training.optimizer import make_optimizer
-from bioinstruct_jax.training.step import train_step
 
 # Keys whose effect another test shows.
 ELSEWHERE = {
@@ -120,18 +118,8 @@ def step(changes: dict[str, Any]) -> str:
     """The train step as it is given to XLA; no array is made."""
     this = job(changes)
     mesh = sharding.make_mesh(this.mesh, jax.devices()[:1])
-    with jax.set_mesh(mesh):
-        shape = base.resolve(this, len(tokenizer.load("tiny"))).shape
-        plan = state.plan(this, shape, mesh)
-        optimizer = make_optimizer(this.optimizer, this.training.steps or 1)
-        everywhere = jax.NamedSharding(mesh, jax.P())
-        count = jax.ShapeDtypeStruct((), jnp.int32, sharding=everywhere)
-        now = state.State(count, plan.trained, jax.eval_shape(optimizer.init, plan.trained))
-        parts = this.training.micro_batches
-        sizes = (parts, this.training.batch_rows // parts, this.data.length)
-        arrays = jax.ShapeDtypeStruct(sizes, jnp.int32, sharding=jax.NamedSharding(mesh, sharding.STEP_BATCH))
-        batch = Batch(**dict.fromkeys(Batch._fields, arrays))
-        return jax.jit(train_step(plan.graph, optimizer, this.seed)).lower(now, plan.frozen, batch).as_text()
+    plan = state.plan(this, base.resolve(this, len(tokenizer.load("tiny"))).shape, mesh)
+    return program.lower(this, plan, make_optimizer(this.optimizer, this.training.steps or 1), mesh).as_text()
 
 
 def weights(changes: dict[str, Any]) -> str:
