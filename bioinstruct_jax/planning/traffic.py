@@ -11,18 +11,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from bioinstruct_jax.training.hlo import Instruction, UnreadableError, called, parse
+from bioinstruct_jax.training.hlo import COLLECTIVES, Instruction, UnreadableError, called, parse
 
 _ARRAY = re.compile(r"\b(pred|token|[a-z]+\d+[a-z0-9]*)\[([\d,]*)\]")
-_KINDS = (
-    "all-gather",
-    "all-reduce",
-    "reduce-scatter",
-    "all-to-all",
-    "ragged-all-to-all",
-    "collective-permute",
-    "collective-broadcast",
-)
 
 
 @dataclass(frozen=True)
@@ -76,7 +67,7 @@ def collectives(text: str, slices: Sequence[int]) -> list[Collective]:
                 if line.operation == "send" and "megascale" in line.rest:  # through the hosts, to the other slices
                     found.append(Collective("send", 2, float(_sizes(line.type)[0]), times, True))
                 kind = line.operation.removesuffix("-start")
-                if kind in _KINDS and key not in seen:
+                if kind in COLLECTIVES and key not in seen:
                     seen.add(key)
                     found.append(_collective(line, kind, times, slices))
 

@@ -17,17 +17,9 @@ import jax
 from upath import UPath
 
 from bioinstruct_jax import files
-from bioinstruct_jax.training.hlo import Instruction, called, parse
+from bioinstruct_jax.training.hlo import COLLECTIVES, Instruction, called, parse
 
 KINDS = ("attention", "loss", "optimizer", "products", "collectives", "other")
-_COLLECTIVES = (
-    "all-gather",
-    "all-reduce",
-    "reduce-scatter",
-    "all-to-all",
-    "collective-permute",
-    "collective-broadcast",
-)
 _PRODUCTS = ("dot", "convolution", "ragged-dot")
 _CONTAINERS = ("while", "call", "conditional", "async-start", "async-done")  # their instructions have their own events
 
@@ -59,7 +51,7 @@ def kinds(program: str) -> dict[str, str]:
 
 def _kind(line: Instruction, inner: set[str]) -> str:
     """Kind of one instruction, whose fusion holds the operations `inner`."""
-    if any(operation.startswith(_COLLECTIVES) for operation in {line.operation} | inner):
+    if any(operation.startswith(COLLECTIVES) for operation in {line.operation} | inner):
         return "collectives"
     scope = re.search(r'op_name="([^"]*)"', line.rest)
     names = set(re.findall(r"\w+", scope[1] if scope else ""))  # of a gradient it reads transpose(jvp(attention))
