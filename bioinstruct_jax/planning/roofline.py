@@ -7,6 +7,8 @@ what a job waits for.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import jax.numpy as jnp
+
 from bioinstruct_jax.config import Shape, Train
 from bioinstruct_jax.model.weights import base_weights, byte_count, lora_weights, parameter_count
 from bioinstruct_jax.planning.chips import Chip
@@ -77,12 +79,13 @@ def work(job: Train, shape: Shape, chips: int, tensor: int, collectives: Sequenc
         collectives: of one device.
     """
     executed = flops.per_token(job, shape).executed * tokens(job) / chips
-    width = 2 if job.model.dtype == "bfloat16" else 4
-    base = byte_count(base_weights(shape, job.model.quantize), job.model.dtype)
-    lora = job.trainable == "lora"
-    trained = parameter_count(lora_weights(shape, job.lora) if lora else base_weights(shape))
+    dtype = job.model.dtype
+    adapter = lora_weights(shape, job.lora) if job.trainable == "lora" else {}
+    read = byte_count(base_weights(shape, job.model.quantize) | adapter, dtype)
+    trained = parameter_count(adapter or base_weights(shape))
     passes = 2 if job.model.remat == "none" else 3
-    weights = passes * job.training.micro_batches * (base + (trained * width if lora else 0)) / tensor * chip.devices
+    weights = passes * job.training.micro_batches * read / tensor * chip.devices
+    width = jnp.dtype(dtype).itemsize
     activations = 2 * shape.num_hidden_layers * shape.hidden_size * width * tokens(job) / chips
     optimizer = 7 * 4 * trained / chips  # gradient read; weight and two moments read and written, float32
     sent = chip.devices * sum(one.sent * one.times for one in collectives if not one.between_slices)
