@@ -15,8 +15,6 @@ from bioinstruct_jax.config import Shape, Train
 from bioinstruct_jax.planning.slices import Slice
 from bioinstruct_jax.planning.traffic import Collective
 
-TIMEOUT = 1800  # seconds of one compile
-
 
 @dataclass(frozen=True)
 class Memory:
@@ -71,7 +69,7 @@ class CompilerError(ValueError):
     """There is no TPU compiler here, or it failed in a way that says nothing about the job."""
 
 
-def compile_for(job: Train, shape: Shape, steps: int, slice_: Slice, *, timeout: float = TIMEOUT) -> Any:
+def compile_for(job: Train, shape: Shape, steps: int, slice_: Slice, *, timeout: float) -> Any:
     """The job's step for a slice: Compiled, TooBig or Impossible.
 
     Args:

@@ -65,9 +65,7 @@ class Row:
         return asdict(self)
 
 
-def plan(
-    job: Train, shape: Shape, slice_: Slice, *, asked: Train, rows: int | None, timeout: float = compile.TIMEOUT
-) -> Row:
+def plan(job: Train, shape: Shape, slice_: Slice, *, asked: Train, rows: int | None, timeout: float) -> Row:
     """The row of a job on a slice.
 
     Args:
@@ -75,6 +73,7 @@ def plan(
         shape: of its base.
         asked: the job as the user wrote it.
         rows: packed rows of the data set, if known.
+        timeout: seconds after which a compile is given up.
     """
     chip = slice_.chip
     steps = inputs.steps(job, rows)

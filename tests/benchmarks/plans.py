@@ -15,6 +15,7 @@ from typing import Any
 
 from bioinstruct_jax import settings
 from bioinstruct_jax.config import Model, Shape, Train, Training
+from bioinstruct_jax.plan import Options
 from bioinstruct_jax.planning import inputs, row, search, slices, table
 from bioinstruct_jax.usage import Verb
 
@@ -91,8 +92,8 @@ def read() -> dict[str, dict[str, Any]]:
 
 def make(named: Named) -> row.Row:
     job = named.job()
-    shape = inputs.base_shape(job)
-    return row.plan(job, shape, slices.find(named.slice), asked=job, rows=None)
+    shape, timeout = inputs.base_shape(job), Options(slice=named.slice).timeout
+    return row.plan(job, shape, slices.find(named.slice), asked=job, rows=None, timeout=timeout)
 
 
 def rendered(record: dict[str, dict[str, Any]], key: str) -> str:

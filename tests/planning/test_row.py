@@ -9,7 +9,7 @@ from tests.small import SHAPE, job
 def made(name: str, **changes) -> row.Row:
     this = replace(job(), model=replace(job().model, shape=SHAPE, **changes))
     this = replace(this, data=replace(this.data, length=24))
-    return row.plan(this, SHAPE, slices.find(name), asked=this, rows=None)
+    return row.plan(this, SHAPE, slices.find(name), asked=this, rows=None, timeout=3)
 
 
 def test_a_gpu_is_asked_what_train_would_be(monkeypatch):
