@@ -39,3 +39,17 @@ def finished(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("finished")
     assert train.main([str(write(folder))]) == 0
     return folder / "runs" / "run"
+
+
+@pytest.fixture(scope="session")
+def this():
+    """The job of `tests.small`, ready to step; no test gives its buffers away."""
+    from tests.small import job, ready
+
+    return ready(job())
+
+
+@pytest.fixture
+def said() -> list[str]:
+    """What the code under test is to tell: give its `append`."""
+    return []

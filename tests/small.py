@@ -79,6 +79,11 @@ def ready(job: Train, sizes: tuple[int, int, int] = (1, 1, 1), *, trained_b: boo
     return Ready(job, mesh, plan, now, frozen, step)
 
 
+def after(ready_: Ready, step: int) -> state.State:
+    """Its state, as if so many steps were done."""
+    return ready_.now._replace(step=jax.device_put(np.int32(step), ready_.now.step.sharding))
+
+
 def with_random_b(trained: nnx.State) -> nnx.State:
     arrays = state.by_path(trained)
     random = np.random.default_rng(7)

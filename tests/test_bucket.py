@@ -17,7 +17,7 @@ from bioinstruct_jax.training.checkpoint import Checkpoints, SaveError
 from bioinstruct_jax.training.manifest import MANIFEST
 from bioinstruct_jax.training.metrics import Rows, read_rows
 from tests.object_store import ObjectStore
-from tests.small import job, ready
+from tests.small import after
 from tests.tiny_run import write
 
 WEIGHTS = "adapter/adapter_model.safetensors"
@@ -119,16 +119,6 @@ def test_rows_are_kept_until_the_bucket_takes_them(store, monkeypatch):
 # -------------------------------------------------------------------- checkpoints
 
 
-@pytest.fixture(scope="module")
-def this():
-    return ready(job())
-
-
-@pytest.fixture
-def said():
-    return []
-
-
 @pytest.fixture
 def opened(store, this, said):
     """(options) -> Checkpoints of one folder in the bucket, under the mesh of `this`."""
@@ -142,8 +132,7 @@ def opened(store, this, said):
 
 def _save(checkpoints: Checkpoints, this, *steps: int, **options) -> None:
     for step in steps:
-        now = this.now._replace(step=jax.device_put(np.int32(step), this.now.step.sharding))
-        checkpoints.save(step, now, **options)
+        checkpoints.save(step, after(this, step), **options)
         checkpoints.wait()
 
 

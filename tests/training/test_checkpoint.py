@@ -15,26 +15,11 @@ from bioinstruct_jax.training.checkpoint import Checkpoints, SaveError
 from bioinstruct_jax.training.manifest import MANIFEST, remove
 from bioinstruct_jax.training.optimizer import make_optimizer
 from bioinstruct_jax.training.step import train_step
-from tests.small import job, on_mesh, random_rows, ready
+from tests.small import after, job, on_mesh, random_rows, ready
 
 
 def _values(now) -> list[np.ndarray]:
     return [np.array(leaf) for leaf in jax.tree.leaves(now)]
-
-
-def _at(this, step: int):
-    """The state of `this`, as if `step` steps were done."""
-    return this.now._replace(step=jax.device_put(np.int32(step), this.now.step.sharding))
-
-
-@pytest.fixture(scope="module")
-def this():
-    return ready(job())
-
-
-@pytest.fixture
-def said():
-    return []
 
 
 @pytest.fixture
@@ -51,7 +36,7 @@ def opened(tmp_path, this, said):
 def _saved(opened, this, *steps: int, **options) -> None:
     with opened(**options) as checkpoints:
         for step in steps:
-            checkpoints.save(step, _at(this, step))
+            checkpoints.save(step, after(this, step))
 
 
 @pytest.mark.parametrize("form", ["runs/checkpoints", "{}/checkpoints", "file://{}/checkpoints"])
@@ -62,7 +47,7 @@ def test_a_folder_in_any_form(this, tmp_path, monkeypatch, form):
     place = form.format(tmp_path)
     said: list[str] = []
     with jax.set_mesh(this.mesh), Checkpoints(UPath(place), 1, {}, say=said.append) as checkpoints:
-        checkpoints.save(3, _at(this, 3))
+        checkpoints.save(3, after(this, 3))
         checkpoints.settle()
         assert checkpoints.newest == 3
         restored = checkpoints.restore(this.now)
@@ -115,7 +100,7 @@ def test_the_best_is_kept_beside_the_newest(tmp_path, opened, this):
     losses = {1: 3.0, 2: 1.5, 3: float("nan"), 4: 1.5, 5: 2.0, 6: 2.5}
     with opened(keep=1, best="held_out_loss") as checkpoints:
         for step, loss in losses.items():
-            checkpoints.save(step, _at(this, step), {"held_out_loss": loss, "loss": -step})
+            checkpoints.save(step, after(this, step), {"held_out_loss": loss, "loss": -step})
     assert {file.name for file in (tmp_path / "checkpoints").iterdir()} == {"2", "6"}
     with opened(keep=1, best="held_out_loss") as checkpoints:
         assert int(checkpoints.restore_best(this.now).step) == 2
@@ -131,11 +116,11 @@ def test_a_damaged_best_is_made_again_from_the_one_before(opened, this, tmp_path
     losses = {1: 3.0, 2: 1.0, 3: 2.0}
     with opened(keep=3, best="held_out_loss") as checkpoints:
         for step, loss in losses.items():
-            checkpoints.save(step, _at(this, step), {"held_out_loss": loss})
+            checkpoints.save(step, after(this, step), {"held_out_loss": loss})
     _flipped(next((tmp_path / "checkpoints" / "2" / "state").rglob("_METADATA")))
     with opened(keep=3, best="held_out_loss") as checkpoints:
         assert int(checkpoints.restore(this.now).step) == 1
-        checkpoints.save(2, _at(this, 2), {"held_out_loss": 1.0})
+        checkpoints.save(2, after(this, 2), {"held_out_loss": 1.0})
         checkpoints.wait()
         assert int(checkpoints.restore_best(this.now).step) == 2
         # Mutation: what was sound after the damaged one left there, beyond the metrics of the run that goes on.
@@ -147,11 +132,11 @@ def test_a_damaged_best_with_nothing_before_it_takes_what_came_after_along(opene
     # a start would go on from beyond the metrics.
     with opened(keep=3, best="held_out_loss") as checkpoints:
         for step, loss in {1: 1.0, 2: 3.0, 3: 2.0}.items():
-            checkpoints.save(step, _at(this, step), {"held_out_loss": loss})
+            checkpoints.save(step, after(this, step), {"held_out_loss": loss})
     _flipped(next((tmp_path / "checkpoints" / "1" / "state").rglob("_METADATA")))
     with opened(keep=3, best="held_out_loss") as checkpoints:
         assert checkpoints.restore(this.now) is None
-        checkpoints.save(1, _at(this, 1), {"held_out_loss": 1.0})
+        checkpoints.save(1, after(this, 1), {"held_out_loss": 1.0})
         checkpoints.wait()
         assert int(checkpoints.restore(this.now).step) == 1
     assert {file.name for file in (tmp_path / "checkpoints").iterdir()} == {"1"}
@@ -159,7 +144,7 @@ def test_a_damaged_best_with_nothing_before_it_takes_what_came_after_along(opene
 
 def test_no_best_without_a_number(opened, this):
     with opened(best="held_out_loss") as checkpoints:
-        checkpoints.save(1, _at(this, 1), {"held_out_loss": float("nan")})
+        checkpoints.save(1, after(this, 1), {"held_out_loss": float("nan")})
         checkpoints.wait()
         with pytest.raises(ValueError, match="no checkpoint has a held_out_loss that is a number"):
             checkpoints.restore_best(this.now)
@@ -169,7 +154,7 @@ def test_of_several_processes_the_first_says_which_is_best(opened, this, tmp_pat
     # Another one may look before the first has written the manifest. Mutation: each decides by what it sees.
     with opened(keep=3, best="held_out_loss") as checkpoints:
         for step, loss in {1: 3.0, 2: 1.0}.items():
-            checkpoints.save(step, _at(this, step), {"held_out_loss": loss})
+            checkpoints.save(step, after(this, step), {"held_out_loss": loss})
     (tmp_path / "checkpoints" / "2" / MANIFEST).unlink()
     answers = [2, 1]  # the step, and that it is sound
     monkeypatch.setattr(processes, "first", lambda: False)
@@ -240,8 +225,8 @@ def test_what_a_kill_left_is_no_checkpoint_and_is_written_again(tmp_path, opened
     with opened() as checkpoints:
         assert int(checkpoints.restore(this.now).step) == 2
         assert [text.split("cannot be used: ")[1] for text in said] == ["ValueError: it was never finished"] * 2
-        checkpoints.save(3, _at(this, 3))
-        checkpoints.save(5, _at(this, 5))
+        checkpoints.save(3, after(this, 3))
+        checkpoints.save(5, after(this, 5))
     assert {file.name for file in folder.iterdir()} == {"3", "5", "notes"}
 
     deleted = []
@@ -290,24 +275,24 @@ def full_disk():
 def test_a_full_disk_is_tolerated_so_many_times_in_a_row(opened, this, said, full_disk):
     # Mutations: a success that does not reset the count; an error of the background that nobody looks at.
     with opened(failures=2) as checkpoints:
-        checkpoints.save(1, _at(this, 1))
+        checkpoints.save(1, after(this, 1))
         checkpoints.wait()
         for step in (2, 3):
             full_disk(True)
-            checkpoints.save(step, _at(this, step))
+            checkpoints.save(step, after(this, step))
             checkpoints.wait()
             full_disk(False)
         assert ["step 2 could not be written" in text for text in said] == [True, False]
         assert "1 more in a row" in said[0]
         assert "0 more in a row" in said[1]
-        checkpoints.save(4, _at(this, 4))
+        checkpoints.save(4, after(this, 4))
         checkpoints.wait()
         assert int(checkpoints.restore(this.now).step) == 4
         full_disk(True)
         for step in (5, 6):
-            checkpoints.save(step, _at(this, step))
+            checkpoints.save(step, after(this, step))
             checkpoints.wait()
-        checkpoints.save(7, _at(this, 7))
+        checkpoints.save(7, after(this, 7))
         with pytest.raises(SaveError, match="step 7 could not be written"):
             checkpoints.wait()
         full_disk(False)
@@ -319,11 +304,11 @@ def test_what_must_be_saved_is_not_said_to_be_when_it_is_not(opened, this, full_
     # A run that is told to stop. Mutation: the failure tolerated there too.
     with opened(failures=9) as checkpoints:
         full_disk(True)
-        checkpoints.save(1, _at(this, 1))
+        checkpoints.save(1, after(this, 1))
         with pytest.raises(SaveError, match="newest step is not saved"):
             checkpoints.settle()
         full_disk(False)
-        checkpoints.save(1, _at(this, 1))
+        checkpoints.save(1, after(this, 1))
         checkpoints.settle()
         assert checkpoints.newest == 1
 
@@ -331,7 +316,7 @@ def test_what_must_be_saved_is_not_said_to_be_when_it_is_not(opened, this, full_
 def test_an_error_of_the_background_surfaces_on_the_next_step(opened, this, full_disk):
     with opened() as checkpoints:
         full_disk(True)
-        checkpoints.save(1, _at(this, 1))
+        checkpoints.save(1, after(this, 1))
         checkpoints._writing.join()
         with pytest.raises(SaveError, match="step 1 could not be written"):
             checkpoints.check()
@@ -341,10 +326,10 @@ def test_an_error_of_the_background_surfaces_on_the_next_step(opened, this, full
 def test_an_unwritable_folder_is_tolerated_too(tmp_path, opened, this, said):
     (tmp_path / "checkpoints").write_text("a file where the folder should be")
     with opened(failures=1) as checkpoints:
-        checkpoints.save(1, _at(this, 1))
+        checkpoints.save(1, after(this, 1))
         assert "could not be written" in said[0]
         with pytest.raises(SaveError):
-            checkpoints.save(2, _at(this, 2))
+            checkpoints.save(2, after(this, 2))
 
 
 def test_by_path_and_back(this):
