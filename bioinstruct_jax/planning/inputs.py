@@ -1,9 +1,13 @@
 """What a plan needs to know of a job beside its settings: the size of its base and of its data, without a network."""
 
+import contextlib
 import math
+from dataclasses import replace
 
 from bioinstruct_jax import files, settings
 from bioinstruct_jax.config import Shape, Train
+from bioinstruct_jax.data import dataset, tokenizer
+from bioinstruct_jax.interop import base
 from bioinstruct_jax.resources import resource
 
 
@@ -15,32 +19,34 @@ def base_shape(job: Train) -> Shape:
     Raises:
         ValueError: it is said nowhere, or a folder contradicts the settings.
     """
-    from bioinstruct_jax.interop import base
-
     weights, wanted = job.model.weights, job.model.shape
     if weights != "random" and files.path(weights).is_dir():
         return base.resolve(job, 0).shape
     if wanted is None:
-        for file in sorted(resource("configs").glob("*.yaml")):
-            text = file.read_text(encoding="utf-8")
-            if f"weights: {weights} " in text.replace("\n", " "):
-                return base_shape(settings.loads(text, job=Train, where=file.name))
+        if (shipped := _shipped(weights)) is not None:
+            return base_shape(shipped)
         raise ValueError(
             f"the size of model.weights {weights!r} is not known here: give model.shape.* as its config.json has it, "
             "or the folder of the model"
         )
     if wanted.vocab_size:
         return wanted
-    from dataclasses import replace
-
-    from bioinstruct_jax.data import tokenizer
-
     size = job.tokenizer.train_vocab_size
     if size is None:
         if not job.tokenizer.path:
             raise ValueError("model.shape.vocab_size is not given; it is in the base's config.json")
         size = len(tokenizer.load(job.tokenizer.path))
     return replace(wanted, vocab_size=size)
+
+
+def _shipped(weights: str) -> Train | None:
+    """The first shipped configuration of a base that says its size."""
+    for file in sorted(resource("configs").glob("*.yaml")):
+        with contextlib.suppress(settings.SettingsError):  # some leave model.weights to their user
+            job = settings.loads(file.read_text(encoding="utf-8"), job=Train, where=file.name)
+            if job.model.weights == weights and job.model.shape is not None:
+                return job
+    return None
 
 
 def training_rows(job: Train) -> int:
@@ -50,13 +56,11 @@ def training_rows(job: Train) -> int:
         ValueError, OSError: they do not, naming what is missing, or cannot be used.
     """
     missing = [source.path for source in job.data.sources if source.path != "seeds" and not _here(source.path)]
-    tokenizer = job.tokenizer.path or (None if job.tokenizer.train_vocab_size else job.model.weights)
-    if tokenizer not in (None, "tiny") and not _here(str(tokenizer)):
-        missing.append(f"the tokenizer of {tokenizer}")
+    words = job.tokenizer.path or (None if job.tokenizer.train_vocab_size else job.model.weights)
+    if words not in (None, "tiny") and not _here(str(words)):
+        missing.append(f"the tokenizer of {words}")
     if missing:
         raise FileNotFoundError(f"not on this machine: {', '.join(missing)}")
-    from bioinstruct_jax.data import dataset
-
     return len(dataset.load(job).train.tokens)
 
 
