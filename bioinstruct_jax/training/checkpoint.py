@@ -202,14 +202,14 @@ class Checkpoints:
         Raises:
             ValueError: the checkpoint was made with other data, base, template or settings; names what differs.
         """
-        step, beyond = self._newest_sound() if processes.first() else (-1, [])
+        step, gone = self._newest_sound() if processes.first() else (-1, [])
         step = processes.agreed(step)
         found = None
         if step >= 0:
             self._check_about(manifest.read(self.folder / str(step)), accept_changes)
             found = self._read(step, like)
-        for later in beyond:  # the first process's to remove
-            manifest.remove(self.folder / str(later))
+        for one in gone:  # the first process's to remove
+            manifest.remove(self.folder / str(one))
         processes.meet("restored")
         return found
 
@@ -239,17 +239,19 @@ class Checkpoints:
         return max((saved.step for saved in self._all_complete()), default=None)
 
     def _newest_sound(self) -> tuple[int, list[int]]:
-        """The step to go on from, -1 if there is none; and what is sound beyond a damaged best.
+        """The step to go on from, -1 if there is none; and a damaged best, after what is sound beyond it.
 
-        The metrics will end at that step, or begin anew, so these must go.
+        The metrics will end at that step, or begin anew, so these must go. The damaged one too: it would count among
+        those that are kept, and every new checkpoint before it would be the one too many.
         """
         sound = cache(self._verified)  # a file is read once, and the reader told once
-        steps, complete, beyond = self._steps(), self._all_complete(), []
+        steps, complete, gone = self._steps(), self._all_complete(), []
         best = _best(complete, self.best)
         if best is not None and sound(best.step) is None:
-            beyond = [one.step for one in complete if one.step > best.step and sound(one.step) is not None]
+            gone = [one.step for one in complete if one.step > best.step and sound(one.step) is not None]
+            gone.append(best.step)  # last; while it stands, it tells that the others must go
             steps = [step for step in steps if step < best.step]
-        return next((step for step in reversed(steps) if sound(step) is not None), -1), beyond
+        return next((step for step in reversed(steps) if sound(step) is not None), -1), gone
 
     def _there(self, place: UPath) -> bool:
         """Whether a sound checkpoint stands there already; a damaged one is reported."""

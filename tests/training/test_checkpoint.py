@@ -142,6 +142,18 @@ def test_a_damaged_best_with_nothing_before_it_takes_what_came_after_along(opene
     assert {file.name for file in (tmp_path / "checkpoints").iterdir()} == {"1"}
 
 
+def test_a_damaged_best_makes_no_new_checkpoint_the_one_too_many(opened, this, tmp_path):
+    # Mutation: the damaged one left there; as the newest and the best it would be the one that is kept.
+    with opened(keep=1, best="held_out_loss") as checkpoints:
+        checkpoints.save(2, after(this, 2), {"held_out_loss": 1.0})
+    _flipped(next((tmp_path / "checkpoints" / "2" / "state").rglob("_METADATA")))
+    with opened(keep=1, best="held_out_loss") as checkpoints:
+        assert checkpoints.restore(this.now) is None
+        checkpoints.save(1, after(this, 1), {"held_out_loss": 3.0})
+    with opened(keep=1, best="held_out_loss") as checkpoints:
+        assert int(checkpoints.restore(this.now).step) == 1
+
+
 def test_no_best_without_a_number(opened, this):
     with opened(best="held_out_loss") as checkpoints:
         checkpoints.save(1, after(this, 1), {"held_out_loss": float("nan")})
