@@ -1,4 +1,4 @@
-"""Training speed on one accelerator, beside transformers + peft in the same run: non-padding tokens a second.
+"""Training speed on one accelerator, beside transformers + peft and Tunix in the same run: real tokens a second.
 
     python -m tests.benchmarks.speed                                     # 7B and 8B shapes, both inputs, all sides
     python -m tests.benchmarks.speed --models tiny --length 256 --steps 3    # the same code anywhere, in minutes
@@ -11,7 +11,8 @@ end of the first step, cold and warm. The speed is that of the median step, afte
 transformers + peft gets the same examples, rows and rematerialisation, and the fastest attention that is installed
 (flash_attention_2, else sdpa): `peft` packs them as we do, with a mask of segments; `peft-padded` has one example a
 row, as common instruction-tuning loops do, each batch padded to its longest and holding as many slots as ours. The
-hours of three epochs of 25,005 such examples are computed from the speeds, not run.
+hours of three epochs of 25,005 such examples are computed from the speeds, not run. `tunix` (`pip install
+google-tunix`; where it is not installed, the row says so) gets the same rows and has its own attention: `sides.tunix`.
 """
 
 import argparse
@@ -22,7 +23,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from importlib import metadata, util
 from pathlib import Path
@@ -30,25 +30,15 @@ from typing import Any
 
 import numpy as np
 
-from bioinstruct_jax import settings
-from bioinstruct_jax.config import PROJECTIONS, Lora, Shape, Source, Train
-from bioinstruct_jax.data import packing, prompts, readers, tokenizer, tokens
-from bioinstruct_jax.data.records import Record
-from bioinstruct_jax.resources import resource
+from bioinstruct_jax.config import PROJECTIONS, Lora, Train
+from tests.benchmarks import rows as inputs
+from tests.benchmarks import sides
 
 WARM_UP, EPOCHS, EXAMPLES = 2, 3, 25_005
-MODELS, INPUTS, SIDES = ("llama2_7b", "llama3_1_8b"), ("full", "packed"), ("ours", "peft", "peft-padded")
+SIDES = {"ours": sides.ours, "peft": sides.peft, "peft-padded": sides.peft, "tunix": sides.tunix}
+NEEDS = {"peft": "peft", "peft-padded": "peft", "tunix": "tunix"}  # what a side imports
+NOT_INSTALLED = "not installed"
 BARS = {("llama2_7b", "full"): 16_000, ("llama3_1_8b", "full"): 13_500}  # tokens/s wanted of one H200
-_TINY = Shape(
-    vocab_size=2048,
-    hidden_size=128,
-    intermediate_size=256,
-    num_hidden_layers=2,
-    num_attention_heads=4,
-    num_key_value_heads=2,
-    max_position_embeddings=4096,
-)
-Step = Callable[[dict[str, np.ndarray]], None]  # does one step, and returns when the device has done it
 
 
 def main() -> None:
@@ -56,11 +46,11 @@ def main() -> None:
     if options.side:
         print(json.dumps(timed(options)))
         return
-    print(f"Python {platform.python_version()}, " + ", ".join(f"{n} {metadata.version(n)}" for n in _PACKAGES))
+    print(f"Python {platform.python_version()}, " + ", ".join(versions()))
     found = []
     with tempfile.TemporaryDirectory() as cache:
         for model in options.models:
-            for rows in INPUTS:
+            for rows in inputs.INPUTS:
                 for side in SIDES:
                     if (rows, side) == ("full", "peft-padded"):
                         continue  # the same as packed: nothing is padded
@@ -74,26 +64,34 @@ def main() -> None:
         Path(options.out).write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 
 
-_PACKAGES = ("jax", "torch", "transformers", "peft")
+_PACKAGES = ("jax", "torch", "transformers", "peft", "google-tunix", "qwix")
+
+
+def versions() -> list[str]:
+    """Names and versions of the packages that are compared, where they are installed."""
+    installed = {one.metadata["Name"] for one in metadata.distributions()}
+    return [f"{name} {metadata.version(name)}" if name in installed else f"no {name}" for name in _PACKAGES]
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m tests.benchmarks.speed", description=(__doc__ or "").split("\n")[0]
     )
-    parser.add_argument("--models", nargs="+", default=MODELS, choices=(*MODELS, "tiny"))
+    parser.add_argument("--models", nargs="+", default=inputs.MODELS, choices=(*inputs.MODELS, "tiny"))
     parser.add_argument("--length", type=int, default=4096, help="tokens in a row")
     parser.add_argument("--rows", type=int, default=4, help="rows in a step")
     parser.add_argument("--steps", type=int, default=20, help="timed steps")
-    parser.add_argument("--remat", default="full", choices=("full", "attention", "none"), help="peft: none or full")
+    parser.add_argument("--remat", default="full", choices=("full", "attention", "none"), help="elsewhere the nearest")
     parser.add_argument("--out", help="a JSON file for the results")
     parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)  # of one process
-    parser.add_argument("--input", choices=INPUTS, help=argparse.SUPPRESS)
+    parser.add_argument("--input", choices=inputs.INPUTS, help=argparse.SUPPRESS)
     return parser.parse_args()
 
 
 def _run(options: argparse.Namespace, model: str, rows: str, side: str, cache: str) -> dict[str, Any]:
     """One side in a process of its own; what went wrong there is a result too."""
+    if side in NEEDS and util.find_spec(NEEDS[side]) is None:
+        return {"error": NOT_INSTALLED}
     command = [sys.executable, "-m", "tests.benchmarks.speed", "--models", model, "--input", rows, "--side", side]
     for name in ("length", "rows", "steps", "remat"):
         command.append(f"--{name}={getattr(options, name)}")
@@ -107,15 +105,18 @@ def _run(options: argparse.Namespace, model: str, rows: str, side: str, cache: s
 
 def timed(options: argparse.Namespace) -> dict[str, Any]:
     """Speed of one side, in this process."""
-    job, lengths = _job(options), _lengths(options)
-    made = _ours(job) if options.side == "ours" else _peft(job)
-    batches = _batches(job, lengths, options)
+    job, rows = _job(options), {"rows": options.rows, "length": options.length}
+    lengths = inputs.lengths(options.input, **rows)
+    padded, vocabulary = options.side == "peft-padded", job.model.shape.vocab_size or 0
+    batches = inputs.batches(lengths, vocabulary=vocabulary, padded=padded, **rows)
+    made = SIDES[options.side](job)
     first, step = None, made[1]
     seconds, counts = [], []
     for number in range(WARM_UP + options.steps):
         batch = batches[number % len(batches)]
         began = time.perf_counter()
-        step(batch)
+        if not np.isfinite(loss := step(batch)):
+            raise SystemExit(f"{options.side}: the loss of step {number} is {loss}, so its time says nothing")
         if first is None:
             first = time.time() - float(os.environ.get("BENCHMARK_STARTED", time.time()))
         if number >= WARM_UP:
@@ -137,10 +138,7 @@ def timed(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _job(options: argparse.Namespace) -> Train:
-    name = options.models[0]
-    text = resource("configs", f"{name}.yaml").read_text(encoding="utf-8")
-    job = settings.loads(text, job=Train, where=name)
-    shape = _TINY if name == "tiny" else job.model.shape
+    job, shape = inputs.job(options.models[0])
     return replace(
         job,
         model=replace(job.model, weights="random", shape=shape, dtype="bfloat16", remat=options.remat),
@@ -150,167 +148,31 @@ def _job(options: argparse.Namespace) -> Train:
     )
 
 
-def _lengths(options: argparse.Namespace) -> np.ndarray:
-    """Tokens of each example: whole rows, or drawn from the seed tasks as the shipped tokenizer cuts them."""
-    if options.input == "full":
-        return np.full(options.rows * 4, options.length)
-    fast = tokenizer.load("tiny")
-    template = prompts.template("alpaca", fast)
-    records = [record for record in readers.read(Source(path="seeds")) if isinstance(record, Record)]
-    sizes = [len(tokens.encode(record, template, fast).tokens) for record in records]
-    return np.random.default_rng(0).choice(np.minimum(sizes, options.length), options.rows * options.length // 16)
-
-
-def _batches(job: Train, lengths: np.ndarray, options: argparse.Namespace) -> list[dict[str, np.ndarray]]:
-    """Steps' rows: tokens, segments, positions and weights, each int32 [rows, tokens], of as many slots a step."""
-    if options.side == "peft-padded":
-        ordered = lengths.tolist()  # in no order, as a shuffled data set is
-        groups: list[list[list[int]]] = [[]]
-        for index, length in enumerate(ordered):
-            held = [ordered[row[0]] for row in groups[-1]]
-            if held and max(*held, length) * (len(held) + 1) > options.rows * options.length:
-                groups.append([])
-            groups[-1].append([index])
-        groups = groups[:-1] or groups  # the last one may not be full
-    else:
-        plan = packing.pack(lengths.tolist(), options.length)
-        plan = [plan[i] for i in np.random.default_rng(1).permutation(len(plan))]  # else full rows come first
-        groups = [plan[at : at + options.rows] for at in range(0, len(plan) - options.rows + 1, options.rows)]
-    random = np.random.default_rng(2)
-    return [_filled(group, lengths, options, job.model.shape.vocab_size or 0, random) for group in groups]
-
-
-def _filled(
-    rows: list[list[int]],
-    lengths: np.ndarray,
-    options: argparse.Namespace,
-    vocabulary: int,
-    random: np.random.Generator,
-) -> dict[str, np.ndarray]:
-    padded = options.side == "peft-padded"
-    width = int(max(lengths[row[0]] for row in rows)) if padded else options.length
-    names = ("tokens", "segments", "positions", "weights")
-    made = {name: np.zeros((len(rows), width), np.int32) for name in names}
-    for number, row in enumerate(rows):
-        at = 0
-        for segment, index in enumerate(row, start=1):
-            here = slice(at, at := at + int(lengths[index]))
-            size = here.stop - here.start
-            made["tokens"][number, here] = random.integers(3, vocabulary, size)
-            made["segments"][number, here] = segment
-            made["positions"][number, here] = np.arange(size)
-            made["weights"][number, here] = np.arange(size) >= size // 2  # the second half is the answer
-    return made
-
-
-# -------------------------------------------------------------------- the sides
-
-
-def _ours(job: Train) -> tuple[str, Step]:
-    """The program that `train` runs, on all devices."""
-    import jax
-
-    from bioinstruct_jax.data.rows import DTYPES
-    from bioinstruct_jax.interop import base
-    from bioinstruct_jax.model.loss import Batch
-    from bioinstruct_jax.training import optimizer, program, sharding, state
-
-    mesh = sharding.make_mesh(job.mesh)
-    with jax.set_mesh(mesh):
-        plan = state.plan(job, job.model.shape, mesh)
-        trained, frozen = base.place(job, plan, base.Base(job.model.shape, None), None)
-        adamw = optimizer.make_optimizer(job.optimizer, job.training.steps or 1)
-        now = state.start(trained, adamw, mesh)
-        run = program.lower(job, plan, adamw, mesh).compile(program.compiler_options(job, mesh))
-
-    def step(rows: dict[str, np.ndarray]) -> None:
-        nonlocal now
-        batch = Batch(**{name: rows[name][None].astype(DTYPES[name]) for name in Batch._fields})
-        with jax.set_mesh(mesh):
-            now, measured = run(now, frozen, sharding.put_batch(batch._asdict(), mesh))
-        assert np.isfinite(float(jax.device_get(measured.loss)))
-
-    return jax.devices()[0].device_kind, step
-
-
-def _peft(job: Train) -> tuple[str, Step]:
-    """transformers + peft: the same shape, adapter, optimizer and clipping."""
-    import torch
-    from peft import LoraConfig, get_peft_model
-    from transformers import LlamaConfig, LlamaForCausalLM
-
-    torch.manual_seed(0)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    flash = device == "cuda" and util.find_spec("flash_attn") is not None
-    shape = job.model.shape
-    names = ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads")
-    sizes = {name: getattr(shape, name) for name in (*names, "num_key_value_heads", "max_position_embeddings")}
-    config = LlamaConfig(**sizes, rms_norm_eps=shape.rms_norm_eps, use_cache=False)
-    config.rope_parameters = {"rope_type": "default", "rope_theta": shape.rope_theta}
-    config._attn_implementation = "flash_attention_2" if flash else "sdpa"
-    with torch.device(device):
-        old, _ = torch.get_default_dtype(), torch.set_default_dtype(torch.bfloat16)
-        plain = LlamaForCausalLM(config)
-        torch.set_default_dtype(old)
-    lora = LoraConfig(
-        r=job.lora.rank,
-        lora_alpha=int(job.lora.alpha),
-        lora_dropout=job.lora.dropout,
-        target_modules=list(job.lora.targets),
-        task_type="CAUSAL_LM",
-    )
-    model = get_peft_model(plain, lora)
-    if job.model.remat == "full":
-        model.enable_input_require_grads()
-        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
-    model.train()
-    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    adamw = torch.optim.AdamW(trained, lr=job.optimizer.learning_rate, fused=device == "cuda")
-
-    def step(rows: dict[str, np.ndarray]) -> None:
-        arrays = {name: torch.from_numpy(array).long().to(device) for name, array in rows.items()}
-        segments = arrays["segments"]
-        given = {"input_ids": arrays["tokens"], "position_ids": arrays["positions"]}
-        if int(segments.max()) == 1:  # one example a row
-            given["attention_mask"] = (segments > 0).long()
-        elif flash:  # rows end to end: restarting positions tell segments apart
-            real = segments > 0
-            given = {name: array[real][None] for name, array in given.items()}
-        else:
-            causal = torch.ones((segments.shape[1],) * 2, dtype=torch.bool, device=device).tril()
-            given["attention_mask"] = (segments[:, None, :, None] == segments[:, None, None, :]) & causal
-        first = (arrays["positions"] == 0) | (arrays["weights"] == 0)
-        labels = arrays["tokens"].masked_fill(first, -100)
-        given["labels"] = labels[segments > 0][None] if given["input_ids"].shape != labels.shape else labels
-        loss = model(**given).loss
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(trained, job.optimizer.clip_norm or float("inf"))
-        adamw.step()
-        adamw.zero_grad(set_to_none=True)
-        assert np.isfinite(loss.item())  # waits for the device
-
-    name = torch.cuda.get_device_name() if device == "cuda" else "cpu"
-    return f"{name}, {config._attn_implementation}", step
-
-
 # -------------------------------------------------------------------- what is reported
 
 
 def report(found: list[dict[str, Any]]) -> None:
     """Speeds side by side, and what three epochs would take."""
     speed = {(row["model"], row["input"], row["side"]): row.get("tokens_per_second") for row in found}
-    print("\n| model, rows | ours | transformers + peft | ratio | first step, cold and warm | wanted on one H200 |")
-    print("| --- | ---: | ---: | ---: | ---: | ---: |")
+    errors = {(row["model"], row["input"], row["side"]): row.get("error") for row in found}
+    print(
+        "\n| model, rows | ours | transformers + peft | Tunix | ratios | first step, cold, warm | wanted on one H200 |"
+    )
+    print("| --- | ---: | ---: | ---: | ---: | ---: | ---: |")
     for row in found:
         if row["side"] != "ours":
             continue
-        model, rows = row["model"], row["input"]
-        ours, theirs = row.get("tokens_per_second"), speed.get((model, rows, "peft"))
+        here = row["model"], row["input"]
+        speeds = [speed.get((*here, side)) for side in ("ours", "peft", "tunix")]
+        missing = [errors.get((*here, side)) == NOT_INSTALLED for side in ("ours", "peft", "tunix")]
+        shown = [
+            f"{value:,.0f}" if value else NOT_INSTALLED if absent else "failed"
+            for value, absent in zip(speeds, missing, strict=True)
+        ]
+        ratios = ", ".join(f"{speeds[0] / value:.2f}" if speeds[0] and value else "-" for value in speeds[1:])
         starts = f"{row.get('first_step') or 0:.0f} s, {row.get('first_step_warm') or 0:.0f} s"
-        shown = [f"{value:,.0f}" if value else "failed" for value in (ours, theirs)]
-        ratio = f"{ours / theirs:.2f}" if ours and theirs else ""
-        bar = f"{BARS[model, rows]:,}" if (model, rows) in BARS else ""
-        print(f"| {model}, {rows} | {shown[0]} | {shown[1]} | {ratio} | {starts} | {bar} |")
+        bar = f"{BARS[here]:,}" if here in BARS else ""
+        print(f"| {', '.join(here)} | {' | '.join(shown)} | {ratios} | {starts} | {bar} |")
     for model in dict.fromkeys(row["model"] for row in found):
         mean = next((row["mean_length"] for row in found if row["input"] == "packed" and "mean_length" in row), 0)
         hours = {
