@@ -1,4 +1,4 @@
-"""Measurements that a reader can repeat, outside the test suite; the tests here check that they measure what they say."""
+"""Measurements that a reader can repeat, outside the test suite; the tests here check what they compute."""
 
 from bioinstruct_jax import platforms
 

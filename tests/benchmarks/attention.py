@@ -134,7 +134,7 @@ class Case:
         qkv: q [B, S, K, G, H], k and v [B, S, K, H], bfloat16.
         segments: int32 [B, S].
         noise: float32, q's shape: the gradient of the loss by the output.
-        pairs: of tokens that see each other, a token and itself among them, in all rows.
+        pairs: as `visible_pairs` counts them.
     """
 
     qkv: tuple[jax.Array, ...]
@@ -152,15 +152,19 @@ def case(model: str, kind: str, *, tiny: bool = False, number: int = 4) -> Case:
         K, H, B, S = K // 4, H // 4, 2, 256
     sizes = np.maximum(1, rows.lengths(kind, rows=B, length=4096) * S // 4096)
     segments = rows.batches(sizes, rows=B, length=S, vocabulary=4)[0]["segments"]
-    lengths = np.concatenate([np.bincount(row)[1:] for row in segments])
     keys = jax.random.split(jax.random.key(0), 4)
     wide, narrow = (B, S, K, G, H), (B, S, K, H)
     drawn = [
         jax.random.normal(key, size, jnp.bfloat16) for key, size in zip(keys, (wide, narrow, narrow, wide), strict=True)
     ]
     noise = drawn[3].astype(jnp.float32) * jnp.asarray(segments > 0)[:, :, None, None, None]
-    pairs = int((lengths * (lengths + 1) // 2).sum())
-    return Case((2 * drawn[0], *drawn[1:3]), jnp.asarray(segments), noise, pairs)
+    return Case((2 * drawn[0], *drawn[1:3]), jnp.asarray(segments), noise, visible_pairs(segments))
+
+
+def visible_pairs(segments: np.ndarray) -> int:
+    """Pairs of real tokens that see each other, a token and itself among them, in all rows of int [rows, tokens]."""
+    lengths = np.concatenate([np.bincount(row)[1:] for row in segments])
+    return int((lengths * (lengths + 1) // 2).sum())
 
 
 def measure(attention: Attention, here: Case, *, repeats: int) -> dict[str, Any]:
