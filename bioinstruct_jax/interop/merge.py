@@ -19,7 +19,7 @@ from bioinstruct_jax.interop.hub_weights import Hashes, load, save_tensors, to_h
 from bioinstruct_jax.interop.tensor_file import Tensor, read_rows
 from bioinstruct_jax.model.llama import Llama
 from bioinstruct_jax.model.lora import scale
-from bioinstruct_jax.model.weights import BATCH, Weight, base_weights, lora_weights, sizes
+from bioinstruct_jax.model.weights import BATCH, Weight, base_weights, lora_weights
 from bioinstruct_jax.training.sharding import make_mesh
 
 _FLOAT32 = np.dtype(np.float32)
@@ -112,9 +112,8 @@ def _cast(array: np.ndarray, dtype: np.dtype, origin: Tensor) -> np.ndarray:
 
 
 def device_mesh(shape: Shape) -> jax.sharding.Mesh:
-    """The default devices, or as many of them as divide what is divided over ``fsdp``."""
-    widths = (sizes(shape)[letter] for letter in "DNMF")
-    return make_mesh(Mesh(), jax.devices()[: math.gcd(len(jax.devices()), *widths)])
+    """The default devices, or as many of them as divide the model's width."""
+    return make_mesh(Mesh(), jax.devices()[: math.gcd(shape.hidden_size, len(jax.devices()))])
 
 
 def load_base(merge: Merge, mesh: jax.sharding.Mesh) -> dict[str, jax.Array]:
@@ -135,7 +134,7 @@ def load_adapter(merge: Merge, mesh: jax.sharding.Mesh) -> dict[str, jax.Array]:
 
 
 def _sharding(weight: Weight, mesh: jax.sharding.Mesh) -> jax.NamedSharding:
-    return jax.NamedSharding(mesh, weight.spec)
+    return jax.NamedSharding(mesh, weight.placed(mesh))
 
 
 def read_back(

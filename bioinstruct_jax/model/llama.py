@@ -257,9 +257,11 @@ class Llama(nnx.Module):
         Each device looks its part of D up for the tokens of all that share the rest of it, and they exchange: tokens
         and vectors travel, not the table, which of a large vocabulary outweighs a layer.
         """
-        table = jax.reshard(self.embed_tokens.embedding[...].astype(self.dtype), P(None, "fsdp"))
+        table = jax.reshard(self.embed_tokens.embedding[...], P(None, "fsdp"))
         tokens_BS = jax.reshard(tokens_BS, P("data", None))
-        return jax.reshard(table.at[tokens_BS].get(out_sharding=P("data", None, "fsdp")), P(BATCH, None, None))
+        looked_up_BSD = table.at[tokens_BS].get(out_sharding=P("data", None, "fsdp"))
+        # Cast here, not before: the gradients of all places where a token stands are summed in the table's own type.
+        return jax.reshard(looked_up_BSD.astype(self.dtype), P(BATCH, None, None))
 
     def through_layers(
         self, tokens_BS: jax.Array, mix: Mix, carried: Any, key: jax.Array | None = None

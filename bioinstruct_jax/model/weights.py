@@ -97,9 +97,17 @@ class Weight:
         """The inverse of `to_hub`."""
         return array.T if self.multiplies else array
 
+    def placed(self, mesh: AnyMesh) -> P:
+        """The spec on a mesh. What its several axes do not divide evenly is divided over the first of them alone."""
+        axes = []
+        for size, axis in zip(self.shape, self.spec, strict=True):
+            uneven = isinstance(axis, tuple) and size % math.prod(mesh.shape[one] for one in axis)
+            axes.append(axis[0] if uneven else axis)
+        return P(*axes)
+
     def abstract(self, dtype: Any, mesh: AnyMesh | None = None) -> jax.ShapeDtypeStruct:
         """Its shape, in `dtype` unless its own is fixed, and where it lies on `mesh`."""
-        sharding = jax.NamedSharding(mesh, self.spec) if mesh is not None else None
+        sharding = jax.NamedSharding(mesh, self.placed(mesh)) if mesh is not None else None
         return jax.ShapeDtypeStruct(self.shape, self.dtype or dtype, sharding=sharding)
 
 

@@ -56,7 +56,7 @@ def collectives(text: str, slices: Sequence[int]) -> list[Collective]:
                 before = len(found)
                 run(parts["body"], 1)
                 if len(found) > before:  # loops that send nothing need not be understood
-                    each = times * turns(line, computations[parts["condition"]])
+                    each = times * turns(line, computations[parts["condition"]], computations[parts["body"]])
                     found[before:] = [replace(one, times=one.times * each) for one in found[before:]]
             elif line.operation == "conditional":
                 for branch in called(line):
@@ -93,20 +93,47 @@ def _executed(computations: dict[str, list[Instruction]], name: str) -> Iterator
                     yield inner
 
 
-def turns(loop: Instruction, condition: list[Instruction]) -> int:
-    """How often a loop's body runs: as XLA says, else the bound that its counter, from 0 by 1, is compared with."""
+def turns(loop: Instruction, condition: list[Instruction], body: list[Instruction]) -> int:
+    """How often a loop's body runs: as XLA says, else the bound that its counter, from 0, is compared with.
+
+    JAX counts in int32 by 1. XLA's own loops, in which a gather runs beside the product that needs it, count in uint32
+    by what the body adds.
+    """
     if known := re.search(r'known_trip_count"?:\{"?n"?:"?(\d+)', loop.rest):
         return int(known[1])
-    bounds = {
-        int(number[1])
-        for line in condition
-        if line.operation == "constant"
-        and line.type.startswith("s32[]")
-        and (number := re.match(r"(\d+)\)", line.rest))
-    }
-    if len(bounds) != 1:
-        raise UnreadableError(f"loop {loop.name}: how often it runs is not to be seen in its condition")
-    return bounds.pop()
+    bounds = _constants(condition, "s32[]")
+    if len(set(bounds.values())) == 1:
+        return next(iter(bounds.values()))
+    bounds = _constants(condition, "u32[]")
+    for compare in (line for line in condition if line.operation == "compare" and "direction=LT" in line.rest):
+        counter, bound = _operands(compare)
+        found = next((re.search(r"index=(\d+)", line.rest) for line in condition if line.name == counter), None)
+        step = _added(body, int(found[1])) if found else None
+        if bound in bounds and step:
+            return -(-bounds[bound] // step)
+    raise UnreadableError(f"loop {loop.name}: how often it runs is not to be seen in its condition")
+
+
+def _added(body: list[Instruction], element: int) -> int | None:
+    """The constant that a loop's body adds to an element of what it carries; None where that is not to be seen."""
+    (root,) = (line for line in body if line.root)
+    names = _operands(root) if root.operation == "tuple" else []
+    constants = _constants(body, "u32[]")
+    for line in body:
+        if line.operation == "add" and names[element : element + 1] == [line.name]:
+            return next((constants[one] for one in _operands(line) if one in constants), None)
+    return None
+
+
+def _constants(lines: list[Instruction], kind: str) -> dict[str, int]:
+    """Whole numbers of a type in a computation, by name."""
+    found = ((line, re.match(r"(\d+)\)", line.rest)) for line in lines if line.operation == "constant")
+    return {line.name: int(number[1]) for line, number in found if number and line.type.startswith(kind)}
+
+
+def _operands(line: Instruction) -> list[str]:
+    """Names of an instruction's operands, which stand before the first closing bracket."""
+    return re.findall(r"%([\w.\-]+)", line.rest.partition(")")[0])
 
 
 def size(type_: str) -> int:

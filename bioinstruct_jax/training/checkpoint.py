@@ -58,6 +58,7 @@ class Checkpoints:
         self.settings = settings
         self.about = json.loads(json.dumps(about))  # as it will be read back
         self._failed, self._why = 0, ""
+        self._damaged: set[int] = set()  # steps that were found so, and not written again
         self._writing: threading.Thread | None = None
         self._error: Exception | None = None
         self._checkpointer = ocp.AsyncCheckpointer(
@@ -153,6 +154,7 @@ class Checkpoints:
             self._checkpointer.wait_until_finished()
             if processes.first():
                 manifest.write(self.folder / str(step), Saved(step, self.about, metrics), self.settings)
+                self._damaged.discard(step)
                 self._prune()
         except Exception as error:
             self._drain()
@@ -179,8 +181,8 @@ class Checkpoints:
         self.say(f"WARNING: {text}. The run goes on; {left} more in a row are tolerated (training.save_failures)")
 
     def _prune(self) -> None:
-        """Keep the newest and the best; of the others, and of what was never finished, remove what is older."""
-        complete = self._all_complete()
+        """Keep the newest and the best that are not damaged; of the rest, finished or not, remove what is older."""
+        complete = [saved for saved in self._all_complete() if saved.step not in self._damaged]
         kept = {saved.step for saved in complete[-self.keep :]}
         if (best := _best(complete, self.best)) is not None:
             kept.add(best.step)
@@ -202,12 +204,11 @@ class Checkpoints:
         Raises:
             ValueError: the checkpoint was made with other data, base, template or settings; names what differs.
         """
-        step, gone = self._newest_sound() if processes.first() else (-1, [])
-        step = processes.agreed(step)
-        found = None
-        if step >= 0:
-            self._check_about(manifest.read(self.folder / str(step)), accept_changes)
-            found = self._read(step, like)
+        step, told, gone = self._newest_sound() if processes.first() else (-1, -1, [])
+        step, told = processes.agreed(step), processes.agreed(told)
+        if told >= 0:
+            self._check_about(manifest.read(self.folder / str(told)), accept_changes)
+        found = self._read(step, like) if step >= 0 else None
         for one in gone:  # the first process's to remove
             manifest.remove(self.folder / str(one))
         processes.meet("restored")
@@ -238,20 +239,18 @@ class Checkpoints:
         """Step of the newest complete checkpoint."""
         return max((saved.step for saved in self._all_complete()), default=None)
 
-    def _newest_sound(self) -> tuple[int, list[int]]:
-        """The step to go on from, -1 if there is none; and a damaged best, after what is sound beyond it.
-
-        The metrics will end at that step, or begin anew, so these must go. The damaged one too: it would count among
-        those that are kept, and every new checkpoint before it would be the one too many.
+    def _newest_sound(self) -> tuple[int, int, list[int]]:
+        """The step to go on from, -1 if there is none; one that tells whose these are; what is sound beyond a damaged
+        best, which must go, for the metrics will end at the first or begin anew.
         """
         sound = cache(self._verified)  # a file is read once, and the reader told once
         steps, complete, gone = self._steps(), self._all_complete(), []
         best = _best(complete, self.best)
         if best is not None and sound(best.step) is None:
             gone = [one.step for one in complete if one.step > best.step and sound(one.step) is not None]
-            gone.append(best.step)  # last; while it stands, it tells that the others must go
             steps = [step for step in steps if step < best.step]
-        return next((step for step in reversed(steps) if sound(step) is not None), -1), gone
+        step = next((step for step in reversed(steps) if sound(step) is not None), -1)
+        return step, best.step if best is not None and step < 0 else step, gone
 
     def _there(self, place: UPath) -> bool:
         """Whether a sound checkpoint stands there already; a damaged one is reported."""
@@ -303,6 +302,7 @@ class Checkpoints:
             return manifest.verify(self.folder / str(step))
         except _DAMAGE as error:
             self._raise_if_unreachable(error)
+            self._damaged.add(step)
             self.say(f"WARNING: the checkpoint of step {step} in {self.folder} cannot be used: {_first_line(error)}")
             return None
 

@@ -1,6 +1,5 @@
 """The mesh, made here and nowhere else, and how a batch lies on it."""
 
-import math
 from collections.abc import Sequence
 
 import jax
@@ -90,14 +89,12 @@ def check_divisible(mesh: AnyMesh, shape: Shape, weights: dict[str, Weight], row
             f"{mesh.shape['tensor']}"
         )
     for path, weight in weights.items():
-        for letter, size, axes in zip(weight.dims, weight.shape, weight.spec, strict=True):
-            axes = axes if isinstance(axes, tuple) else (axes,) if axes else ()
-            ways = math.prod(mesh.shape[axis] for axis in axes)
-            if size % ways:
+        for letter, size, axis in zip(weight.dims, weight.shape, weight.placed(mesh), strict=True):
+            if isinstance(axis, str) and size % mesh.shape[axis]:
                 blocks = f" (blocks of {BLOCK} inputs that share a scale, never cut)" if weight.kind == "scales" else ""
                 raise ValueError(
                     f"{path}: dimension {letter} of size {size}{blocks} cannot be divided over "
-                    f"{' x '.join(f'mesh.{axis}' for axis in axes)} = {ways}"
+                    f"mesh.{axis} = {mesh.shape[axis]}"
                 )
 
 

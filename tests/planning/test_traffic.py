@@ -166,6 +166,17 @@ def test_the_tpu_compilers_own_forms():
     assert len(traffic.collectives(TPU, [0] * 8)) == 3
 
 
+def test_a_loop_that_counts_by_two():
+    # XLA's own, of a gather beside its product. Mutations: the step taken for 1; for a constant that is not added.
+    text = TPU.replace("%n = s32[]{:T(128)} constant(6)", "%n = u32[]{:T(128)} constant(7)")
+    two = "  %two = u32[]{:T(128)} constant(2)\n  %five = u32[]{:T(128)} constant(5)\n  %j = u32[] add(%i, %two)\n"
+    root = "  ROOT %out = (s32[]{:T(128)}, bf16[1,64]{1,0}) tuple(%i, %x)"
+    text = text.replace(root, two + root.replace("s32", "u32").replace("%i", "%j"))
+    assert {one.times for one in traffic.collectives(text, [0] * 8)} == {1, 4}
+    with pytest.raises(UnreadableError, match="how often"):
+        traffic.collectives(text.replace("add(%i, %two)", "add(%i, %i)"), [0] * 8)
+
+
 def test_what_goes_to_another_slice_through_the_hosts():
     # Mutation: `send` not counted, with which several slices would exchange nothing.
     found = traffic.collectives(TPU.replace("  %w = ", SEND), [0] * 8)

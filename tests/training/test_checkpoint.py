@@ -142,16 +142,35 @@ def test_a_damaged_best_with_nothing_before_it_takes_what_came_after_along(opene
     assert {file.name for file in (tmp_path / "checkpoints").iterdir()} == {"1"}
 
 
-def test_a_damaged_best_makes_no_new_checkpoint_the_one_too_many(opened, this, tmp_path):
-    # Mutation: the damaged one left there; as the newest and the best it would be the one that is kept.
-    with opened(keep=1, best="held_out_loss") as checkpoints:
+@pytest.mark.parametrize("best", ["held_out_loss", None])
+def test_a_damaged_checkpoint_makes_no_new_one_the_one_too_many(opened, this, tmp_path, best):
+    # Mutation: the damaged one counted; as the newest and the best it would be the one that is kept.
+    with opened(keep=1, best=best) as checkpoints:
         checkpoints.save(2, after(this, 2), {"held_out_loss": 1.0})
     _flipped(next((tmp_path / "checkpoints" / "2" / "state").rglob("_METADATA")))
-    with opened(keep=1, best="held_out_loss") as checkpoints:
+    with opened(keep=1, best=best) as checkpoints:
         assert checkpoints.restore(this.now) is None
         checkpoints.save(1, after(this, 1), {"held_out_loss": 3.0})
-    with opened(keep=1, best="held_out_loss") as checkpoints:
+    with opened(keep=1, best=best) as checkpoints:
         assert int(checkpoints.restore(this.now).step) == 1
+        checkpoints.save(2, after(this, 2), {"held_out_loss": 1.0})
+    with opened(keep=1, best=best) as checkpoints:
+        assert int(checkpoints.restore(this.now).step) == 2
+    assert {file.name for file in (tmp_path / "checkpoints").iterdir()} == {"2"}
+
+
+def test_checkpoints_of_another_run_are_not_removed_for_their_best_is_damaged(opened, this, tmp_path):
+    # Mutation: nobody asked whose they are where nothing can be restored.
+    with opened(keep=3, best="held_out_loss") as checkpoints:
+        for step, loss in {1: 1.0, 2: 3.0}.items():
+            checkpoints.save(step, after(this, step), {"held_out_loss": loss})
+    _flipped(next((tmp_path / "checkpoints" / "1" / "state").rglob("_METADATA")))
+    with (
+        opened(keep=3, best="held_out_loss", about={"base": "another"}) as checkpoints,
+        pytest.raises(ValueError, match="belongs to another run"),
+    ):
+        checkpoints.restore(this.now)
+    assert {file.name for file in (tmp_path / "checkpoints").iterdir()} == {"1", "2"}
 
 
 def test_no_best_without_a_number(opened, this):

@@ -3,9 +3,14 @@
 from dataclasses import replace
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 import pytest
+from flax import nnx
 
 from bioinstruct_jax.config import Lora, Optimizer, Training
+from bioinstruct_jax.model.weights import BATCH
+from bioinstruct_jax.training import state
 from tests.small import assert_same, examples, job, on_mesh, packed, random_rows, ready, train
 
 LENGTH = 24
@@ -60,6 +65,24 @@ def test_the_table_of_embeddings_stays_where_it_lies():
     assert _arrays_made(this, f"f32[{vocabulary},{width // 4}]") == []
     assert _arrays_made(this, f"f32[{vocabulary},{width}]") == []
     assert _arrays_made(this, f"f32[{width},{vocabulary}]") != []  # the head is gathered, and would be found so
+
+
+@pytest.mark.parametrize("sizes", [(1, 1, 1), (1, 8, 1), (2, 2, 2)])
+def test_the_gradient_of_the_table_is_summed_in_its_own_type(sizes):
+    # A token that stands 2,048 times. Mutation: the table cast to the products' type before the look-up: bfloat16 stops
+    # counting at 256.
+    this = job()
+    this = ready(replace(this, trainable="all", lora=Lora(), model=replace(this.model, dtype="bfloat16")), sizes)
+
+    def total(trained, tokens):
+        return jnp.sum(nnx.merge(this.plan.graph, trained, this.frozen).embedded(tokens).astype(jnp.float32))
+
+    with jax.set_mesh(this.mesh):
+        tokens = jax.device_put(np.full((8, 256), 5, np.int32), jax.NamedSharding(this.mesh, jax.P(BATCH, None)))
+        slopes = state.by_path(jax.jit(jax.grad(total))(this.now.trained, tokens))["embed_tokens.embedding"]
+    expected = np.zeros(slopes.shape)
+    expected[5] = 2048
+    np.testing.assert_array_equal(slopes, expected)
 
 
 @pytest.mark.parametrize("remat", ["full", pytest.param("none", marks=pytest.mark.slow)])
