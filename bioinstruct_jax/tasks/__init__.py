@@ -1,0 +1,1 @@
+"""Corpora, each described once: readers, splits, licences, wordings, and the way from gold to text and back."""

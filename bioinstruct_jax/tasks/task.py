@@ -1,0 +1,177 @@
+"""What a task is: a corpus, described once, so that training rows, evaluation items and scores follow from it.
+
+A `Family` says how the items of a kind of task become instructions and how answers are read back; a `Task` says where
+one corpus stands, how it is read, who may see it and what was published about it. Items are frozen dataclasses of the
+family's own, each with an ``id``; gold is whatever the family compares.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Generic, Literal, Protocol, TypeVar
+
+from upath import UPath
+
+LICENCES = ("open", "attribution", "non-commercial", "restricted")
+CATEGORIES = ("IE", "QA", "GEN")  # of BioInstruct: extraction, question answering, text generation
+
+
+class Item(Protocol):
+    """One thing to be asked about. ``id`` is unique within a split and the same whenever the file is read."""
+
+    @property
+    def id(self) -> str: ...
+
+
+I = TypeVar("I", bound=Item)  # noqa: E741
+G = TypeVar("G")
+
+
+class CorpusError(ValueError):
+    """A file that is not what its publisher ships: names file and line, what was found, and what was expected."""
+
+    def __init__(self, file: UPath | str, line: int, problem: str):
+        super().__init__(f"{file}, line {line}: {problem}" if line else f"{file}: {problem}")
+
+
+@dataclass(frozen=True)
+class Licence:
+    """Who may see a corpus.
+
+    Attributes:
+        kind: open; attribution; non-commercial; restricted: read only from the user's own copy, and never printed,
+            logged, sent or published.
+        name: as the publisher calls it.
+        obtain: where a copy is to be had and under which terms.
+    """
+
+    kind: Literal["open", "attribution", "non-commercial", "restricted"]
+    name: str
+    obtain: str
+
+
+@dataclass(frozen=True)
+class Split:
+    """An official part of a corpus: train, dev or test; no other names, and never one under another's.
+
+    Attributes:
+        files: in the corpus's folder, as the publisher names them.
+        count: items that it is known to hold; None where that was not counted on the real file.
+    """
+
+    name: Literal["train", "dev", "test"]
+    files: tuple[str, ...]
+    count: int | None = None
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A published score, to stand beside ours and be clearly theirs."""
+
+    model: str
+    value: float
+    metric: str
+    split: str
+    source: str
+
+
+@dataclass(frozen=True)
+class Answer(Generic[G]):
+    """What was read out of a model's text.
+
+    Attributes:
+        gold: in the form of the item's own, as far as it could be read; None: nothing could be.
+        problems: what was wrong, by kind, counted: ``not in the text``, ``unparsable line``, ...
+    """
+
+    gold: G | None
+    problems: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Family(Generic[I, G]):
+    """A kind of task.
+
+    Attributes:
+        name: entities, relations, inference, labels, choice, yes_no, open_answer, summary, note.
+        category: its group in the papers: IE, QA or GEN.
+        wordings: at least eight instructions of our own, with ``{subject}`` where the task names what is sought.
+        formats: of the answer; the first is the default.
+        gold: what an item's answer is.
+        render: (item, task, format) -> input and output of a record.
+        parse: (text, item, task, format) -> what the text says; equal to `gold` for the rendered output.
+    """
+
+    name: str
+    category: Literal["IE", "QA", "GEN"]
+    wordings: tuple[str, ...]
+    formats: tuple[str, ...]
+    gold: Callable[[I], G]
+    render: Callable[[I, "Task[I, G]", str], tuple[str, str]]
+    parse: Callable[[str, I, "Task[I, G]", str], Answer[G]]
+
+    def wording(self, seed: int, id: str) -> str:
+        """The instruction for a row: a pure function of both."""
+        digest = hashlib.sha256(f"{seed}\0{self.name}\0{id}".encode()).digest()
+        return self.wordings[int.from_bytes(digest[:8], "big") % len(self.wordings)]
+
+
+@dataclass(frozen=True)
+class Task(Generic[I, G]):
+    """One corpus as one task.
+
+    Attributes:
+        name: ncbi_disease; also the source of its rows.
+        title: for people.
+        family: how items become text and back.
+        folder: of the corpus, in the user's folder of corpora.
+        splits: the official ones that have answers.
+        read: (folder, split) -> items; raises CorpusError, or FileNotFoundError for a file that is missing.
+        licence: who may see it.
+        subject: what is sought, for the wording: "diseases".
+        labels: of a closed set, in the order in which they are named; empty where there is none.
+        negative: the label that stands for nothing, left out of a relation's scores.
+        figures: published scores.
+        tried: whether the reader has met the publisher's real file, or only a fixture in its format.
+        note: what a user must know: weak labels, a split scored elsewhere as another.
+    """
+
+    name: str
+    title: str
+    family: Family[I, G]
+    folder: str
+    splits: tuple[Split, ...]
+    read: Callable[[UPath, Split], Iterator[I]]
+    licence: Licence
+    subject: str = ""
+    labels: tuple[str, ...] = ()
+    negative: str | None = None
+    figures: tuple[Figure, ...] = ()
+    tried: bool = False
+    note: str = ""
+
+    def split(self, name: str) -> Split:
+        """Raises ValueError naming the splits that there are."""
+        for one in self.splits:
+            if one.name == name:
+                return one
+        raise ValueError(f"{self.name} has no split {name!r}; it has {', '.join(one.name for one in self.splits)}")
+
+    def items(self, corpora: UPath, split: str) -> Iterator[Any]:
+        """The items of a split.
+
+        Args:
+            corpora: the user's folder, which holds `folder`.
+
+        Raises:
+            FileNotFoundError: it is not there; says where it is to be had and under which terms.
+            CorpusError: a file is not what its publisher ships.
+        """
+        part, place = self.split(split), corpora / self.folder
+        missing = [name for name in part.files if not (place / name).exists()]
+        if missing:
+            raise FileNotFoundError(
+                f"{self.name}: {place / missing[0]} is missing. {self.title} ({self.licence.name}, "
+                f"{self.licence.kind}): {self.licence.obtain}"
+            )
+        yield from self.read(place, part)
