@@ -56,7 +56,7 @@ class Split:
 
     Attributes:
         files: in the corpus's folder, as the publisher names them.
-        count: items that it is known to hold; None where that was not counted on the real file.
+        count: items that it is known to hold, counted on the real file or published; None where neither is.
     """
 
     name: Literal["train", "dev", "test"]
@@ -88,6 +88,10 @@ class Answer(Generic[G]):
     problems: dict[str, int]
 
 
+def _unsaid(task: "Task[Any, Any]", format: str) -> str:
+    return ""
+
+
 @dataclass(frozen=True)
 class Family(Generic[I, G]):
     """A kind of task.
@@ -100,6 +104,7 @@ class Family(Generic[I, G]):
         gold: what an item's answer is.
         render: (item, task, format) -> input and output of a record.
         parse: (text, item, task, format) -> what the text says; equal to `gold` for the rendered output.
+        form: (task, format) -> how the answer is to be written, said behind the wording; empty where nothing is to say.
     """
 
     name: str
@@ -109,6 +114,7 @@ class Family(Generic[I, G]):
     gold: Callable[[I], G]
     render: Callable[[I, "Task[I, G]", str], tuple[str, str]]
     parse: Callable[[str, I, "Task[I, G]", str], Answer[G]]
+    form: Callable[["Task[I, G]", str], str] = _unsaid
 
     def wording(self, seed: int, id: str) -> str:
         """The instruction for a row: a pure function of both."""
