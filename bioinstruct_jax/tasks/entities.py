@@ -28,7 +28,7 @@ def form(task: Task[Entities, Gold], format: str) -> str:
     """How an answer is to be written, in words that a reader who has never seen one can follow."""
     several = len(task.labels) > 1
     named = ", ".join(task.labels)
-    if format == "iob":
+    if _is_iob(format):
         letters = ("B-", "I-") if several else ("B", "I")
         behind = f", each with the type behind it: {named}" if several else ""
         return (

@@ -123,7 +123,26 @@ def plain(word: str) -> str:
 
 
 def align(words: list[str], tokens: tuple[str, ...]) -> list[int | None]:
-    """For each word the token it stands for, in order, each token once: as many as can be, exact ones before others."""
+    """For each word the token it stands for, in order, each token once: as many as can be, exact ones before others.
+
+    Where a word may stand for several, it is the one furthest left.
+    """
+    where = _match(words, tokens)
+    free = 0  # the first token behind those taken
+    for index, place in enumerate(where):
+        if place is not None:
+            same = words[index] == tokens[place]
+            where[index] = next(
+                other
+                for other in range(free, place + 1)
+                if (words[index] == tokens[other] if same else plain(words[index]) == plain(tokens[other]))
+            )
+            free = where[index] + 1  # type: ignore[operator]
+    return where
+
+
+def _match(words: list[str], tokens: tuple[str, ...]) -> list[int | None]:
+    """A matching as in `align`, wherever its words stand."""
     where: list[int | None] = [None] * len(words)
     low = 0
     while low < min(len(words), len(tokens)) and words[low] == tokens[low]:

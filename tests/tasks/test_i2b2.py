@@ -142,11 +142,11 @@ def test_a_wrong_event_file_says_where_and_quotes_nothing(put, name, content, li
 
 
 def test_files_that_are_missing(put, tmp_path):
+    file = put("i2b2-2010/concept_assertion_relation_training_data/partners/concept/1.con", CON)
     with pytest.raises(CorpusError, match=r"1\.txt is missing"):
-        file = put("i2b2-2010/concept_assertion_relation_training_data/partners/concept/1.con", CON)
         list(TASK["i2b2_2010_concepts"].items(file.parents[4], "train"))
+    file = put("i2b2-2012/2012-07-15.original-annotation.release/8.xml.extent", EXTENT)
     with pytest.raises(CorpusError, match=r"its note 8\.xml\.txt is missing"):
-        file = put("i2b2-2012/2012-07-15.original-annotation.release/8.xml.extent", EXTENT)
         list(TASK["i2b2_2012_events"].items(file.parents[2], "train"))
     put("empty/read.me", "")
     split = Split("train", ("empty",))
