@@ -18,6 +18,7 @@ from bioinstruct_jax.tasks.task import CorpusError
 TAG = re.compile(r"O|([BI])(?:-(.+))?")
 HEADS = ("-DOCSTART-", "###MEDLINE:")  # a line that begins a document and is no token
 BLANK = " \t\r"
+OUTSIDE = "O or the beginning of a sentence"
 
 
 def read(
@@ -38,6 +39,7 @@ def read(
     separator: str | None = None
     tokens: list[str] = []
     tags: list[tuple[str, str]] = []  # (O, B or I; label)
+    before = OUTSIDE  # the tag in the line above, as the file writes it
     number = 0
     for number, line in text_lines(file):
         if not line.strip(BLANK) or line.startswith(HEADS):
@@ -45,6 +47,7 @@ def read(
                 sentences += 1
                 yield _sentence(f"{file.stem}:{sentences}", tokens, tags)
                 tokens, tags = [], []
+            before = OUTSIDE
             continue
         if separator is None:
             separator = "\t" if "\t" in line else " "
@@ -58,19 +61,16 @@ def read(
             )
         if not cells[0].strip():
             raise CorpusError(file, number, "an empty token before its tag")
-        tag = _tag(cells[-1].strip(BLANK), types, file, number)
-        before = tags[-1] if tags else ("O", "")
-        follows = before[0] != "O" and before[1] == tag[1]
-        if scheme == "IOB2" and tag[0] == "I" and not follows:
-            raise CorpusError(
-                file, number, f"{cells[-1]} follows {_shown(before)}: in IOB2 a mention begins with B-, then I- goes on"
-            )
-        if scheme == "IOB1" and tag[0] == "B" and not follows:
-            raise CorpusError(
-                file, number, f"{cells[-1]} follows {_shown(before)}: in IOB1 B- stands only behind the same type"
-            )
+        tag = cells[-1].strip(BLANK)
+        kind, label = _tag(tag, types, file, number)
+        follows = before != OUTSIDE and before[1:] == tag[1:]
+        if scheme == "IOB2" and kind == "I" and not follows:
+            raise CorpusError(file, number, f"{tag} follows {before}: in IOB2 a mention begins with B, and I goes on")
+        if scheme == "IOB1" and kind == "B" and not follows:
+            raise CorpusError(file, number, f"{tag} follows {before}: in IOB1 B stands only behind its own type")
         tokens.append(cells[0])
-        tags.append((tag[0] if follows or tag[0] == "O" else "B", tag[1]))
+        tags.append((kind if follows or kind == "O" else "B", label))
+        before = tag if kind != "O" else OUTSIDE
     if tokens:
         sentences += 1
         yield _sentence(f"{file.stem}:{sentences}", tokens, tags)
@@ -87,10 +87,6 @@ def _tag(text: str, types: Mapping[str, str], file: UPath, number: int) -> tuple
     known = ", ".join(f"B-{name}" if name else "B" for name in types)
     hint = ": this is the IOBES copy, take the IOB one" if re.fullmatch(r"[SE](-.+)?", text) else ""
     raise CorpusError(file, number, f"unknown tag {text[:40]!r}{hint}; known: O, {known}, and the same with I")
-
-
-def _shown(tag: tuple[str, str]) -> str:
-    return "the beginning of a sentence or O" if tag[0] == "O" else f"{tag[0]}-{tag[1]}"
 
 
 def _sentence(id: str, tokens: list[str], tags: list[tuple[str, str]]) -> Entities:

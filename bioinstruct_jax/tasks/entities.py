@@ -8,15 +8,15 @@ Gold = tuple[Mention, ...]
 
 WORDINGS = (
     "Find every mention of {subject} in the following text.",
-    "Read this passage as you would for a literature review and pick out all {subject} that it names.",
-    "Which words of the text below name {subject}? Mark each mention, repeated ones and abbreviations included.",
+    "Read the passage closely and pick out all {subject} that it names, each time that they are named.",
+    "Which words of the text below name {subject}? Include repeated mentions and abbreviations.",
     "Go through the text from beginning to end and mark the exact words that refer to {subject}.",
     "Annotate {subject} in this text. Keep to what is written: expand no abbreviations and correct no spelling.",
     "A colleague is indexing this text by the {subject} it mentions. Mark each of them where it stands.",
     "Identify the spans of text that denote {subject}. Take the whole name, but no words that do not belong to it.",
     "Extract {subject} from the text, in the order in which they appear. Add nothing that is not written there.",
-    "Mark {subject} wherever they are named here, whether or not they are said to be present, suspected or ruled out.",
-    "Your task is to recognise {subject} in biomedical text. Mark every mention in the text that follows.",
+    "Mark {subject} wherever they are named here, be they affirmed, suspected, denied or of someone else.",
+    "Your task is to recognise {subject} in medical and biological writing. Mark each mention in what follows.",
 )
 
 

@@ -107,8 +107,8 @@ def _rows(text: str) -> list[Any] | None:
         except (ValueError, RecursionError):
             continue
         if isinstance(value, dict):
-            if "text" not in value:  # a list may be inside
-                continue
+            if "text" not in value or any(isinstance(inside, list) for inside in value.values()):
+                continue  # it is around the list, perhaps beside the whole text
             value = [value]
         if any(isinstance(one, (dict, str)) for one in value):
             return value

@@ -171,6 +171,7 @@ def _places(answer):
         ('The mentions are [1]: [{"text":"Fever"}]. I hope [this] helps!', [(0, 1)], {}),
         ('{"mentions": [{"text":"Fever"}]}', [(0, 1)], {}),
         ('{"text":"Fever"}', [(0, 1)], {}),
+        (json.dumps({"text": TEXT.text, "mentions": [{"text": "Fever"}]}), [(0, 1)], {}),
         ('["Fever"]', [(0, 1)], {}),
         ("None found: []", [], {}),
         ("No diseases.", None, {"unparsable JSON": 1}),

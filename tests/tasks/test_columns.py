@@ -87,9 +87,9 @@ def test_tags_without_type(put):
         ("Gout\tS-Disease\n", 1, "the IOBES copy"),
         ("Gout\tB\n", 1, "unknown tag 'B'"),
         ("Gout\t\n", 1, "unknown tag ''"),
-        ("Gout\tI-Disease\n", 1, "I-Disease follows the beginning of a sentence or O"),
-        ("Gout\tB-Disease\n\nflares\tI-Disease\n", 3, "in IOB2 a mention begins with B-"),
-        ("Gout\tB-Disease\nflares\tO\nagain\tI-Disease\n", 3, "follows the beginning of a sentence or O"),
+        ("Gout\tI-Disease\n", 1, "I-Disease follows O or the beginning of a sentence"),
+        ("Gout\tB-Disease\n\nflares\tI-Disease\n", 3, "in IOB2 a mention begins with B"),
+        ("Gout\tB-Disease\nflares\tO\nagain\tI-Disease\n", 3, "follows O or the beginning"),
         ("Lithium\tB-Chemical\ngout\tI-Disease\n", 2, "I-Disease follows B-Chemical"),
         (b"Gout\tB-Disease\nna\xefve\tO\n", 2, "byte 0xef is not UTF-8"),
         (b"Gout\tO\n\0\tO\n", 2, "NUL"),
@@ -104,6 +104,15 @@ def test_a_wrong_file_says_where(put, content, line, reason):
         list(read(file, TYPES))
     assert str(told.value).startswith(f"{file}, line {line}: " if line else f"{file}: ")
     assert reason in str(told.value)
+
+
+def test_types_that_are_merged_still_part_mentions(put):
+    # Mutation: compare labels, not tags, in `read`: the two are one mention, and the wrong file passes.
+    merged = {"disease": "Entity", "chemical": "Entity"}
+    (item,) = read(put("one.tsv", "gout\tI-Disease\nlithium\tI-Chemical\n"), merged, scheme="IOB1")
+    assert item.mentions == ((0, 1, "Entity"), (1, 2, "Entity"))
+    with pytest.raises(CorpusError, match="I-Disease follows B-Chemical"):
+        list(read(put("two.tsv", "lithium\tB-Chemical\ngout\tI-Disease\n"), merged))
 
 
 def test_iob1_has_b_only_behind_its_own_type(put):
