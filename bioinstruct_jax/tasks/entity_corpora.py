@@ -194,7 +194,7 @@ TASKS: tuple[Task[Entities, Gold], ...] = (
         ),
         read=_both,
         licence=PUBLIC_CDR,
-        subject="diseases, and chemicals and drugs",
+        subject="diseases, chemicals and drugs",
         labels=("Disease", "Chemical"),
         tried=True,
         note="The sentences of bc5cdr_disease and bc5cdr_chem, with the mentions of both.",
@@ -236,7 +236,7 @@ TASKS: tuple[Task[Entities, Gold], ...] = (
         "linnaeus",
         "LINNAEUS species",
         "linnaeus",
-        "species and other organisms",
+        "species (by scientific or common name)",
         "Species",
         _mtl(None, None, None),
         Licence("attribution", CC_BY, f"from {MTL} (data/linnaeus-IOB); cite Gerner et al. 2010"),
@@ -246,7 +246,7 @@ TASKS: tuple[Task[Entities, Gold], ...] = (
         "anatem",
         "AnatEM, types merged",
         "anatem",
-        "anatomical structures, from cell components to organ systems, healthy or diseased",
+        "anatomical structures (from cell components to organ systems, healthy or diseased)",
         "Anatomy",
         _mtl(None, None, None),
         Licence("attribution", "CC BY-SA 3.0", f"from {MTL} (data/AnatEM-IOB); cite Pyysalo and Ananiadou 2014"),
@@ -288,7 +288,7 @@ TASKS: tuple[Task[Entities, Gold], ...] = (
         splits=_split("CDR_TrainingSet.PubTator.txt", "CDR_DevelopmentSet.PubTator.txt", "CDR_TestSet.PubTator.txt"),
         read=lambda folder, split: _each(pubtator.read, folder, split, {"Disease": "Disease", "Chemical": "Chemical"}),
         licence=PUBLIC_CDR,
-        subject="diseases, and chemicals and drugs",
+        subject="diseases, chemicals and drugs",
         labels=("Disease", "Chemical"),
     ),
     Task(
@@ -313,7 +313,7 @@ TASKS: tuple[Task[Entities, Gold], ...] = (
         licence=Licence(
             "attribution", "CC BY-SA 3.0", "from nactem.ac.uk/anatomytagger; cite Pyysalo and Ananiadou 2014"
         ),
-        subject="anatomical structures, from cell components to organ systems, healthy or diseased",
+        subject="anatomical structures (from cell components to organ systems, healthy or diseased)",
         labels=ANATOMY,
     ),
     Task(
@@ -342,8 +342,8 @@ TASKS: tuple[Task[Entities, Gold], ...] = (
         ),
         read=lambda folder, split: i2b2.events(folder, split, {kind.lower(): kind for kind in EVENTS}),
         licence=N2C2,
-        subject="clinical events: problems, tests, treatments, clinical departments, sources of evidence and other "
-        "occurrences",
+        subject="clinical events (problems, tests, treatments, clinical departments, sources of evidence and other "
+        "occurrences)",
         labels=EVENTS,
         figures=_published("unknown", 82.98, None, 80.64),
         note="Items are the lines of the notes. Of the published figures the split is not known (5,664 sentences).",
