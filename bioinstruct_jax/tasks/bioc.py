@@ -106,7 +106,7 @@ class _Reader:
                 part.offset = self.number(value)
         elif within == "document" and element == "id":
             self.id = value.strip()
-        elif element == "annotation" and "relation" not in self.open:
+        elif element == "annotation":
             if not self.pieces:
                 raise self.error("an annotation without <location>")
             self.annotations.append(Annotation(self.line, self.kind, tuple(self.pieces), self.words))

@@ -105,6 +105,7 @@ def test_events(put, form):
         (CON.replace('"problem"', f'"{SECRET}"', 1), 1, "unknown type; known: problem, test, treatment"),
         (CON.replace("2:8 2:9", "2:8 2:99"), 2, "2:99 is no token of the note"),
         (CON.replace("2:8 2:9", "0:8 2:9"), 2, "0:8 is no token of the note"),
+        (CON.replace("2:8 2:9", "0:0 0:1"), 2, "0:0 is no token of the note"),
         (CON.replace("2:8 2:9", "2:8 9:0"), 2, "9:0 is no token of the note"),
         (CON.replace("2:8 2:9", "2:9 2:8"), 2, "ends before it begins"),
         (CON.encode() + b"\xe9", 5, "not UTF-8"),

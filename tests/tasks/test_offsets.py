@@ -125,6 +125,12 @@ WRONG = [
     ("bioc", _change('key="type">Disease', 'key="kind">Disease'), 7, "unknown type ''"),
     ("bioc", _change('offset="22"', 'offset="2200"'), 7, "lie outside the text"),
     ("bioc", _change("<text>hyponatraemia", "<text>hyperkalaemia"), 7, "not 'hyperkalaemia'"),
+    (
+        "bioc",
+        _change('offset="22" length="13"/><text>hyponatraemia', 'offset="21" length="1"/><text>'),
+        7,
+        "hold no word",
+    ),
     ("bioc", _change('encoding="UTF-8"', 'encoding="klingon"'), 1, "klingon"),
     ("bioc", lambda content: "Gout\tO\n", 1, "no well-formed XML"),
     ("bioc", lambda content: "<collection></collection>", 0, "no document"),
