@@ -11,8 +11,8 @@ texts = st.lists(st.sampled_from(["gout", "5", "mg", "-", "(", "é", "_", " ", "
 
 @given(texts, st.data())
 def test_mentions_are_the_fewest_whole_tokens(text, data):
-    # Mutations: bisect_left for the first token (one that ends where a mention begins is taken); tokens cut at mentions;
-    # the blanks before a token in place of those behind it.
+    # Mutations: bisect_left for the first token (one that ends where a mention begins is taken); tokens cut at
+    # mentions; the blanks before a token in place of those behind it.
     bounds = st.integers(0, len(text))
     start, end = sorted([data.draw(bounds), data.draw(bounds)])
     if not text[start:end].strip():
