@@ -80,7 +80,8 @@ def parse(text: str, item: Entities, labels: tuple[str, ...]) -> Answer[tuple[Me
             continue
         if count is None:
             problems["occurrence not given"] += len(places) > 1
-            free = [place for place in places if Mention(*place, label) not in found]
+            taken = {(mention.start, mention.end) for mention in found}
+            free = [place for place in places if place not in taken]
             place = free[0] if free else places[0]
         elif count > len(places):
             problems["no such occurrence"] += 1

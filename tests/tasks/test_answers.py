@@ -87,7 +87,7 @@ def test_gold_comes_back(drawn, form):
 @settings(max_examples=200)
 @given(items(overlapping=True))
 def test_mentions_that_share_tokens(drawn):
-    # Mutations: keep the shortest in `flat`; one mention a place in json_answer.parse, whatever its type.
+    # Mutations: keep the shortest in `flat`; leave the type out of json_answer.parse's `found`.
     item, labels = drawn
     answer = json_answer.parse(json_answer.render(item, labels), item, labels)
     assert answer.gold == item.mentions
@@ -204,6 +204,20 @@ def test_json_from_models(said, places, problems):
     # for the first free place; compare but for case before exactly.
     answer = json_answer.parse(said, TEXT, ONE)
     assert (_places(answer), answer.problems) == (places, problems)
+
+
+def test_without_an_index_each_place_is_used_once():
+    # Mutation: once for each type: both mentions are the first word.
+    item = Entities("x", ("ACE", "and", "ACE"), ())
+    said = '[{"text":"ACE","type":"Disease"},{"text":"ACE","type":"Chemical"}]'
+    assert json_answer.parse(said, item, TWO).gold == (Mention(0, 1, "Disease"), Mention(2, 3, "Chemical"))
+
+
+def test_case_is_nearer_than_punctuation():
+    # Mutation: `close` in place of `alike or close`.
+    item = Entities("x", ("X", "-", "ray", "then", "X", "ray"), ())
+    answer = json_answer.parse('[{"text":"x ray"}]', item, ONE)
+    assert (answer.gold, answer.problems) == ((Mention(4, 6, "Disease"),), {"case": 1})
 
 
 def test_json_types_from_models():
