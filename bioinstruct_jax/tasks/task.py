@@ -136,6 +136,7 @@ class Task(Generic[I, G]):
         licence: who may see it.
         subject: what is sought, for the wording: "diseases".
         labels: of a closed set, in the order in which they are named; empty where there is none.
+        meanings: of the labels, in their order, shown beside those whose name does not say it; empty where all do.
         negative: the label that stands for nothing, left out of a relation's scores.
         figures: published scores.
         tried: whether the reader has met the publisher's real file, or only a fixture in its format.
@@ -151,6 +152,7 @@ class Task(Generic[I, G]):
     licence: Licence
     subject: str = ""
     labels: tuple[str, ...] = ()
+    meanings: tuple[str, ...] = ()
     negative: str | None = None
     figures: tuple[Figure, ...] = ()
     tried: bool = False

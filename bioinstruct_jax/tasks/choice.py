@@ -1,0 +1,139 @@
+"""Choice: one of several lettered options."""
+
+import re
+from dataclasses import dataclass
+
+from bioinstruct_jax.tasks import answers
+from bioinstruct_jax.tasks.task import Answer, Family, Task
+
+LETTERS = "ABCDEFGHIJ"
+WORDINGS = (
+    "Answer this {subject} question by choosing the best option.",
+    "Select the single best answer to the following {subject} question.",
+    "Here is a multiple-choice question in {subject}. Exactly one option is correct; which?",
+    "Work through the {subject} question below and choose the most appropriate option.",
+    "Read the {subject} question with all its options before you commit yourself to one.",
+    "As if you were sitting an examination in {subject}, mark the correct option.",
+    "Rule out the options that do not fit, and give the one that best answers this {subject} question.",
+    "Which option answers the {subject} question correctly?",
+    "Pick the option that current {subject} knowledge supports best.",
+)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A question with its options. ``answer``: the place of the right one, from 0. ``topic``: its subject, if known."""
+
+    id: str
+    question: str
+    options: tuple[str, ...]
+    answer: int
+    topic: str = ""
+
+
+def gold(item: Choice) -> str:
+    return LETTERS[item.answer]
+
+
+def render(item: Choice, task: Task[Choice, str], format: str) -> tuple[str, str]:
+    """The question with its lettered options; then the letter, or letter and text."""
+    options = "\n".join(f"{letter}. {option}" for letter, option in zip(LETTERS, item.options, strict=False))
+    letter = gold(item)
+    if format == "letter_and_text":
+        form, output = "Answer with the letter and the text of one option.", f"{letter}. {item.options[item.answer]}"
+    else:
+        form, output = "Answer with the letter of one option.", letter
+    return f"Question: {item.question}\n{options}\n{form}", output
+
+
+def parse(text: str, item: Choice, task: Task[Choice, str], format: str) -> Answer[str]:
+    """The letter that a text gives, by itself, before the option, in a sentence, or as the text of one option.
+
+    Problems: ``empty``, ``refusal``, ``no letter``, and ``several letters``, of which none is taken.
+    """
+    answer = re.sub(r"[*`$]|\\(?:boxed|text)", "", answers.unfenced(text)).strip()
+    letters = LETTERS[: len(item.options)]
+    if not answer:
+        return Answer(None, {"empty": 1})
+    for found in _readings(answer, letters, item.options):
+        if len(found) == 1:
+            return Answer(found[0], {})
+        if found:
+            return Answer(None, {"several letters": 1})
+    return Answer(None, {"refusal" if answers.refused(answer) else "no letter": 1})
+
+
+def _readings(text: str, letters: str, options: tuple[str, ...]) -> list[list[str]]:
+    """Letters that a text can be read to give, the surest reading first; the first with any decides."""
+    alone = rf"[({{\[]?([{letters}{letters.lower()}])[)}}\]]?"
+    whole = re.fullmatch(rf"(?:(?:option|choice|answer)[\s:]+)?{alone}[.,:]?", text, re.IGNORECASE)
+    lead = re.match(
+        rf"(?:option |choice )?[({{\[]?([{letters}])(?:[)}}\]]|[.:](?=\s|$)|\s*[-\u2013\u2014]\s|\s*\n)", text
+    )
+    same = [letter for letter, option in zip(letters, options, strict=True) if _plain(option) == _plain(text)]
+    listed = re.fullmatch(rf"\W*(?:{alone}(?:\s*(?:,|and|or|&|/)+\s*|\W*$)){{2,}}", text, re.IGNORECASE)
+    stated = [text[match.end() :][:200] for match in answers.ASSERTED.finditer(text)]
+    finals = [part for match, part in zip(answers.ASSERTED.finditer(text), stated, strict=True) if "inal" in match[0]]
+    readings = [[whole[1].upper()]] if whole else []
+    if listed:
+        readings.append(_distinct(re.findall(rf"(?<![A-Za-z])[{letters}{letters.lower()}](?![A-Za-z])", text)))
+    if same:
+        readings.append(same)
+    readings.append(_distinct([letter for part in finals[-1:] or stated for letter in _stated(part, letters)]))
+    if lead and not whole:
+        readings.append([lead[1]])
+    if answers.refused(text):
+        return readings
+    readings.append(_mentioned(text, letters))
+    within = [letter for letter, option in zip(letters, options, strict=True) if _has(text, option)]
+    return [*readings, within]
+
+
+def _stated(part: str, letters: str) -> list[str]:
+    """The letters behind "the answer is": one, or those joined to it."""
+    match = re.match(
+        rf"\W*(?:option |choice |letter )?((?:[({{\[]?[{letters}][)}}\]]?(?![A-Za-z'])(?:\s*(?:,|and|or|&|/)\s*)?)+)",
+        part,
+    )
+    return (
+        []
+        if not match or match[1].strip() == "A" and re.match(r"\s+[a-z]", part[match.end(1) - 1 :])
+        else re.findall(rf"[{letters}]", match[1])
+    )
+
+
+def _mentioned(text: str, letters: str) -> list[str]:
+    """Capital letters that stand for options in prose, those denied left out."""
+    found = []
+    pattern = rf"\(([{letters}])\)|\b(?:[Oo]ption|[Cc]hoice|[Aa]nswer|[Ll]etter) \(?([{letters}])\b|\b([{letters[1:]}])(?=[.,:;)\s]|$)"
+    for match in re.finditer(pattern, text):
+        before, after = text[max(0, match.start() - 40) : match.start()], text[match.end() : match.end() + 40]
+        wrong = re.match(
+            r"\)?,? (?:is|are|was|would be|seems?) (?:not|wrong|incorrect|false|unlikely)\b|\)? (?:isn't|can)", after
+        )
+        if not wrong and not answers.NEGATED.search(before):
+            found.append(match[1] or match[2] or match[3])
+    return _distinct(found)
+
+
+def _distinct(letters: list[str]) -> list[str]:
+    return list(dict.fromkeys(letter.upper() for letter in letters))
+
+
+def _plain(text: str) -> str:
+    return " ".join(re.findall(r"\w+", text)).casefold()
+
+
+def _has(text: str, option: str) -> bool:
+    return bool(_plain(option)) and f" {_plain(option)} " in f" {_plain(text)} "
+
+
+CHOICE: Family[Choice, str] = Family(
+    name="choice",
+    category="QA",
+    wordings=WORDINGS,
+    formats=("letter", "letter_and_text"),
+    gold=gold,
+    render=render,
+    parse=parse,
+)
