@@ -7,6 +7,9 @@ from bioinstruct_jax.tasks import answers
 from bioinstruct_jax.tasks.task import Answer, Family, Task
 
 LETTERS = "ABCDEFGHIJ"
+DENIED = re.compile(
+    r"\)?,? (?:(?:is|are|was|would be|seems?) (?:not|wrong|incorrect|false|unlikely)|isn't|cannot|can't)\b"
+)
 WORDINGS = (
     "Answer this {subject} question by choosing the best option.",
     "Select the single best answer to the following {subject} question.",
@@ -16,7 +19,7 @@ WORDINGS = (
     "As if you were sitting an examination in {subject}, mark the correct option.",
     "Rule out the options that do not fit, and give the one that best answers this {subject} question.",
     "Which option answers the {subject} question correctly?",
-    "Pick the option that current {subject} knowledge supports best.",
+    "Pick the option that current knowledge of {subject} supports best.",
 )
 
 
@@ -91,27 +94,26 @@ def _readings(text: str, letters: str, options: tuple[str, ...]) -> list[list[st
 
 def _stated(part: str, letters: str) -> list[str]:
     """The letters behind "the answer is": one, or those joined to it."""
-    match = re.match(
-        rf"\W*(?:option |choice |letter )?((?:[({{\[]?[{letters}][)}}\]]?(?![A-Za-z'])(?:\s*(?:,|and|or|&|/)\s*)?)+)",
-        part,
-    )
-    return (
-        []
-        if not match or match[1].strip() == "A" and re.match(r"\s+[a-z]", part[match.end(1) - 1 :])
-        else re.findall(rf"[{letters}]", match[1])
-    )
+    one = rf"[({{\[]?[{letters}][)}}\]]?(?![A-Za-z'])"
+    match = re.match(rf"\W*(?:[Oo]ption |[Cc]hoice |[Ll]etter )?({one}(?:\s*(?:,|and|or|&|/)\s*{one})*)", part)
+    if not match:
+        small = re.match(rf"[\s({{\[]*([{letters.lower()}])(?:[)}}\].,:]|\s*$)", part)
+        return [small[1]] if small else []
+    if match[1] == "A" and re.match(r"\s+[a-z]", part[match.end() :]):
+        return []  # an article
+    return re.findall(rf"[{letters}]", match[1])
 
 
 def _mentioned(text: str, letters: str) -> list[str]:
     """Capital letters that stand for options in prose, those denied left out."""
     found = []
-    pattern = rf"\(([{letters}])\)|\b(?:[Oo]ption|[Cc]hoice|[Aa]nswer|[Ll]etter) \(?([{letters}])\b|\b([{letters[1:]}])(?=[.,:;)\s]|$)"
-    for match in re.finditer(pattern, text):
+    for match in re.finditer(
+        rf"\(([{letters}])\)|\b(?:[Oo]ption|[Cc]hoice|[Aa]nswer|[Ll]etter) \(?([{letters}])\b"
+        rf"|\b([{letters[1:]}])(?=[.,:;)\s]|$)",
+        text,
+    ):
         before, after = text[max(0, match.start() - 40) : match.start()], text[match.end() : match.end() + 40]
-        wrong = re.match(
-            r"\)?,? (?:is|are|was|would be|seems?) (?:not|wrong|incorrect|false|unlikely)\b|\)? (?:isn't|can)", after
-        )
-        if not wrong and not answers.NEGATED.search(before):
+        if not DENIED.match(after) and not answers.NEGATED.search(before):
             found.append(match[1] or match[2] or match[3])
     return _distinct(found)
 

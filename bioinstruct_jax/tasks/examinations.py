@@ -124,7 +124,7 @@ TASKS: tuple[Task[Choice, str], ...] = (
         splits=(Split("train", ("train.json",)), Split("dev", ("dev.json",), 4183)),
         read=read_medmcqa,
         licence=Licence("open", "MIT", "github.com/MedMCQA/MedMCQA"),
-        subject="medical entrance examination",
+        subject="medicine",
         labels=tuple("ABCD"),
         figures=(
             Figure("majority of the labels", 32.2, "accuracy", "dev", "counted"),

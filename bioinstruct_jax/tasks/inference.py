@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from upath import UPath
 
 from bioinstruct_jax.tasks import answers, reading
-from bioinstruct_jax.tasks.task import Answer, Family, Figure, Licence, Split, Task
+from bioinstruct_jax.tasks.task import Answer, CorpusError, Family, Figure, Licence, Split, Task
 
 WORDINGS = (
     "Read the two {subject} and decide how the second stands to the first.",
@@ -59,7 +59,7 @@ ENTAILED = {"true": "entailment", "false": "not entailment"}
 
 
 def read_mednli(folder: UPath, split: Split) -> Iterator[Inference]:
-    """JSON lines as described on the corpus's PhysioNet page: ``sentence1``, ``sentence2``, ``gold_label``, ``pairID``."""
+    """JSON lines as the corpus's PhysioNet page has them: ``sentence1``, ``sentence2``, ``gold_label``, ``pairID``."""
     for name in split.files:
         for row in reading.json_objects(folder / name):
             label = row.one_of("gold_label", LABELS)
@@ -67,16 +67,16 @@ def read_mednli(folder: UPath, split: Split) -> Iterator[Inference]:
 
 
 def read_rqe(folder: UPath, split: Split) -> Iterator[Inference]:
-    """XML as the readme of MEDIQA 2019, task 2, describes it: ``pair`` with ``pid`` and ``value``, ``chq`` and ``faq``."""
+    """XML of MEDIQA 2019, task 2 (its readme): each ``pair`` has ``pid`` and ``value``, a ``chq`` and a ``faq``."""
     for name in split.files:
         file = folder / name
-        pairs = 0
-        for pairs, node in enumerate(reading.xml(file).all("pair"), 1):
+        pairs = list(reading.xml(file).all("pair"))
+        if not pairs:
+            raise CorpusError(file, 1, "there is no element 'pair'")
+        for node in pairs:
             row = node.row(file)
             label = ENTAILED[row.one_of("value", tuple(ENTAILED))]
             yield Inference(f"{row.text('pid')}:{node.line}", row.text("chq"), row.text("faq"), label)
-        if not pairs:
-            raise reading.CorpusError(file, 1, "there is no element 'pair'")
 
 
 TASKS = (
@@ -132,6 +132,6 @@ TASKS = (
             "every answer to the second is also a complete or partial answer to the first",
             "some answer to the second does not answer the first",
         ),
-        note="Question 1 is a consumer's, question 2 one frequently asked. Entailment is meant as its authors define it.",
+        note="Question 1 is a consumer's, question 2 one frequently asked; entailment is as its authors define it.",
     ),
 )

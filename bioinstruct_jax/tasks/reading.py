@@ -236,7 +236,7 @@ def sheet_rows(file: UPath) -> Iterator[Row]:
     """The rows of the first sheet of an XLSX workbook, by its first row's names; ``line`` is the sheet's row."""
     with files.open_bytes(file) as data:
         try:
-            book = zipfile.ZipFile(data)  # type: ignore[arg-type]
+            book = zipfile.ZipFile(data)
             shared = _part(file, book, "xl/sharedStrings.xml") if "xl/sharedStrings.xml" in book.namelist() else None
             sheet = _part(file, book, "xl/worksheets/sheet1.xml")
         except (zipfile.BadZipFile, zlib.error, KeyError, EOFError) as error:
