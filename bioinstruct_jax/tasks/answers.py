@@ -20,8 +20,9 @@ ASSERTED = re.compile(
     re.IGNORECASE,
 )
 NEGATED = re.compile(
-    r"(?:\b(?:not|never|neither|nor|cannot|without|exclude[sd]?|rather than|instead of|ruled? out)\b|n't\b)"
-    r"(?:\W+(?:an?|the|be|clearly|simply|really|significantly|necessarily|of|type|class|one)\b)*\W*$",
+    r"(?:\b(?:not|never|neither|nor|cannot|without|exclude[sd]?|rather than|instead of|ruled? out)\b|n't\b|\bno(?=\s))"
+    r"(?:\W+(?:an?|the|any|be|clearly|simply|really|significantly|necessarily|of|to|with|about|type|class|one|evidence"
+    r"|concern\w*|address\w*|describ\w*|report\w*|related|example|case)\b)*\W*$",
     re.IGNORECASE,
 )
 SENTENCE = re.compile(r"[.;!?](?=\s|$)|\n")

@@ -19,6 +19,17 @@ from bioinstruct_jax.tasks.task import Licence, Split, Task
 
 STATUS = ("active", "discontinued", "neither")
 PATIENT = "the patient"
+STATUSES = (
+    "Decide whether the patient takes the marked medication.",
+    "Reconcile medications: what is the status of the one that is marked in this note?",
+    "From the note alone, classify the marked drug as the listed options have it.",
+    "Is the patient on the marked medication, was it stopped, or is it neither?",
+    "You compile the list of current medications at admission. How does the marked drug enter it?",
+    "Determine the status of the marked medication at the time of the note.",
+    "Read how the note speaks of the marked medication and give its status.",
+    "What became of the marked drug, according to this snippet? Choose its status.",
+)
+STATUS_OF_DRUG = replace(RELATIONS, wordings=STATUSES)
 ANTECEDENTS = (
     "Read the snippet of a clinical note and resolve the pronoun in question.",
     "To what does the pronoun refer? Give the whole noun phrase as it stands in the note.",
@@ -81,7 +92,7 @@ TASKS = (
     Task(
         name="medication_status",
         title="Medication status in CASI snippets",
-        family=RELATIONS,
+        family=STATUS_OF_DRUG,
         folder="clinical-ie",
         splits=(
             Split("dev", ("medication_status_validation.csv",)),
@@ -89,7 +100,6 @@ TASKS = (
         ),
         read=read_status,
         licence=_LICENCE,
-        subject="the marked medication and the patient",
         labels=STATUS,
         meanings=(
             "the patient takes it, or is to take it",

@@ -32,7 +32,7 @@ KINDS = {
     "treatment": LABELS[:5],
     "test": LABELS[5:7],
     "problem": LABELS[7:8],
-}  # of the first entity; the second: problem
+}  # of the first concept
 SPAN = r'c="(.*)" (\d+):(\d+) (\d+):(\d+)'
 CONCEPT = re.compile(rf'{SPAN}\|\|t="(\w+)"')
 RELATION = re.compile(rf'{SPAN}\|\|r="(\w+)"\|\|{SPAN}')
@@ -79,11 +79,11 @@ def _pairs(note: UPath, con: UPath, rel: UPath) -> Iterator[Pair]:
             label = related.get((one, other), NONE)
             if kind == "problem" and label == NONE and (one > other or (other, one) in related):
                 continue
-            spans = [(tokens[line][first][0], tokens[line][last][1]) for line, first, last in (one, other)]
+            spans = [(tokens[number][start][0], tokens[number][end][1]) for number, start, end in (one, other)]
             line = texts[one[0]]
-            names = [line[start:end] for start, end in spans]
+            first, second = (line[start:end] for start, end in spans)
             place = f"{note.stem}:{one[0]}:{one[1]}-{one[2]}:{other[1]}-{other[2]}"
-            yield Pair(place, marked(line, *spans).strip(), *names, label, note.stem)
+            yield Pair(place, marked(line, spans[0], spans[1]).strip(), first, second, label, note.stem)
 
 
 def _concepts(
@@ -111,14 +111,14 @@ def _concepts(
 def _relations(
     file: UPath, concepts: dict[tuple[int, int, int], Concept]
 ) -> dict[tuple[tuple[int, int, int], tuple[int, int, int]], str]:
-    found = {}
+    found: dict[tuple[tuple[int, int, int], tuple[int, int, int]], str] = {}
     for number, line in reading.lines(file):
         if not line.strip():
             continue
         match = RELATION.fullmatch(line.strip())
         if not match:
             raise CorpusError(file, number, 'not c="..." line:token line:token||r="..."||c="..." line:token line:token')
-        one, other = ((int(match[p]), int(match[p + 1]), int(match[p + 3])) for p in (2, 8))
+        one, other = ((int(match[at]), int(match[at + 1]), int(match[at + 3])) for at in (2, 8))
         for place in (one, other):
             if place not in concepts:
                 raise CorpusError(file, number, f"no concept stands at {place[0]}:{place[1]} to {place[0]}:{place[2]}")
@@ -129,7 +129,8 @@ def _relations(
     return found
 
 
-_TRAIN = "concept_assertion_relation_training_data"
+_TRAIN, _PARTS = "concept_assertion_relation_training_data", ("txt", "concept", "rel")
+_TEST = "reference_standard_for_test_data"
 
 TASKS = (
     Task(
@@ -138,14 +139,8 @@ TASKS = (
         family=RELATIONS,
         folder="i2b2-2010",
         splits=(
-            Split(
-                "train",
-                tuple(f"{_TRAIN}/{site}/{part}" for site in ("beth", "partners") for part in ("txt", "concept", "rel")),
-            ),
-            Split(
-                "test",
-                ("test_data", "reference_standard_for_test_data/concepts", "reference_standard_for_test_data/rel"),
-            ),
+            Split("train", tuple(f"{_TRAIN}/{site}/{part}" for site in ("beth", "partners") for part in _PARTS)),
+            Split("test", ("test_data", f"{_TEST}/concepts", f"{_TEST}/rel")),
         ),
         read=read,
         licence=Licence(

@@ -1,4 +1,4 @@
-"""Note: from a conversation between doctor and patient to a clinical note or a section of one. MTS-Dialog, ACI-Bench."""
+"""Note: from a conversation of doctor and patient to a clinical note or a section of it. MTS-Dialog, ACI-Bench."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -75,9 +75,8 @@ def read_medquad(folder: UPath, split: Split) -> Iterator[OpenQuestion]:
     for name in split.files:
         for row in reading.json_objects(folder / name):
             question = re.sub(r"\s+\?", "?", " ".join(row.text("question").split()))
-            yield OpenQuestion(
-                f"{row.text('id')}:{row.line}", question, laid_out(row.text("answer")), (), row.text("focus")
-            )
+            answer, topic = laid_out(row.text("answer")), row.text("focus", empty=True)
+            yield OpenQuestion(f"{row.text('id')}:{row.line}", question, answer, (), topic)
 
 
 def laid_out(text: str) -> str:
@@ -91,11 +90,8 @@ def read_pmc_llama(folder: UPath, split: Split) -> Iterator[OpenQuestion]:
     """Objects ``instruction, input, output, source``; their own instruction is part of the question."""
     for name in split.files:
         for row in reading.json_objects(folder / name):
-            asked = (row.text("instruction"), row.text("input", empty=True))
-            answer = row.text("output")
-            yield OpenQuestion(
-                f"{split.name}:{row.line}", "\n\n".join(filter(None, asked)), answer, (), row.text("source")
-            )
+            asked = "\n\n".join(filter(None, (row.text("instruction"), row.text("input", empty=True))))
+            yield OpenQuestion(f"{split.name}:{row.line}", asked, row.text("output"), (), row.text("source"))
 
 
 def read_questions(folder: UPath, split: Split) -> Iterator[OpenQuestion]:
@@ -113,7 +109,7 @@ def _own(suffix: str) -> Task[OpenQuestion, str]:
         title=f"Patients' questions with replies, the user's own, as {suffix.upper()}",
         family=REPLY,
         folder="patient-questions",
-        splits=tuple(Split(name, (f"{name}.{suffix}",)) for name in ("train", "dev", "test")),  # type: ignore[arg-type]
+        splits=tuple(Split(name, (f"{name}.{suffix}",)) for name in ("train", "dev", "test")),
         read=read_questions,
         licence=Licence(
             "restricted", "as the user holds it", "none is to be had: bring your own, with its rights cleared"
@@ -146,8 +142,8 @@ TASKS = (
             "OpenRAIL tag; its parts keep the licences of their own",
             "huggingface.co/datasets/axiong/pmc_llama_instructions",
         ),
-        note="Contains the training splits of MedQA and MedMCQA and PubMedQA's artificial set: remove what overlaps with "
-        "evaluation items. The second paper draws 50,000 rows from it.",
+        note="Contains the training splits of MedQA and MedMCQA and PubMedQA's artificial set: remove what overlaps "
+        "with evaluation items. The second paper draws 50,000 rows from it.",
     ),
     _own("jsonl"),
     _own("csv"),

@@ -171,6 +171,15 @@ def json_tree(file: UPath) -> dict[str, object]:
     return tree
 
 
+def lines_of(file: UPath, pattern: str) -> dict[str, int]:
+    """The line on which each text that ``pattern`` catches in its group stands first."""
+    found: dict[str, int] = {}
+    for number, line in lines(file):
+        for text in re.findall(pattern, line):
+            found.setdefault(text, number)
+    return found
+
+
 @dataclass
 class Node:
     """An element of XML: its own text, and the line on which it opens."""

@@ -82,31 +82,35 @@ def read_pubmedqa(folder: UPath, split: Split) -> Iterator[Question]:
     corpus, official = (folder / name for name in split.files)
     test = reading.json_tree(official)
     tree = reading.json_tree(corpus)
+    lines, known = (reading.lines_of(file, r'"(\d+)"\s*:') for file in (corpus, official))
     for pmid, decision in test.items():
         found = tree.get(pmid)
         if not isinstance(found, dict):
-            raise CorpusError(official, 0, f"{pmid} is not in {corpus.name}")
+            raise CorpusError(official, known.get(pmid, 0), f"{pmid} is not in {corpus.name}")
         if found.get("final_decision") != decision:
-            raise CorpusError(official, 0, f"{pmid} is {reading.shown(decision)} here, but not in {corpus.name}")
+            raise CorpusError(
+                official, known.get(pmid, 0), f"{pmid} is {reading.shown(decision)} here, but not in {corpus.name}"
+            )
     for pmid, values in tree.items():
         if not isinstance(values, dict):
-            raise CorpusError(corpus, 0, f"{pmid} is {reading.shown(values)}, not an object")
+            raise CorpusError(corpus, lines.get(pmid, 0), f"{pmid} is {reading.shown(values)}, not an object")
         if (pmid in test) == (split.name == "test"):
-            row = reading.Row(corpus, 0, values)
+            row = reading.Row(corpus, lines.get(pmid, 0), values)
             context = "\n".join(row.texts("CONTEXTS"))
             yield Question(pmid, row.text("QUESTION"), context, row.one_of("final_decision", DECISIONS))
 
 
 def read_bioasq(folder: UPath, split: Split) -> Iterator[Question]:
-    """The yes/no questions of task B, as the participants' guidelines give its JSON; the text is its snippets, once each."""
+    """The yes/no questions of task B, in the JSON of its participants' guidelines; the text is its snippets."""
     for name in split.files:
         questions = reading.json_tree(folder / name).get("questions")
+        lines = reading.lines_of(folder / name, r'"id"\s*:\s*"([^"]+)"')
         if not isinstance(questions, list):
             raise CorpusError(folder / name, 0, "there is no list 'questions'")
         for place, values in enumerate(questions, 1):
             if not isinstance(values, dict):
                 raise CorpusError(folder / name, 0, f"question {place} is {reading.shown(values)}, not an object")
-            row = reading.Row(folder / name, 0, values)
+            row = reading.Row(folder / name, lines.get(str(values.get("id")), 0), values)
             if row.get("type") == "yesno":
                 yield _bioasq(row, place)
 
@@ -119,7 +123,7 @@ def _bioasq(row: reading.Row, place: int) -> Question:
         row.fail(f"question {place}: 'exact_answer' is {reading.shown(answer)}, not yes or no")
     if not isinstance(snippets, list) or not all(isinstance(one, dict) for one in snippets):
         row.fail(f"question {place}: 'snippets' is not a list of objects")
-    texts = dict.fromkeys(reading.Row(row.file, 0, one).text("text") for one in snippets)
+    texts = dict.fromkeys(reading.Row(row.file, row.line, one).text("text") for one in snippets)
     return Question(row.text("id"), row.text("body"), "\n".join(texts), decision)
 
 
