@@ -21,8 +21,8 @@ ASSERTED = re.compile(
 )
 NEGATED = re.compile(
     r"(?:\b(?:not|never|neither|nor|cannot|without|exclude[sd]?|rather than|instead of|ruled? out)\b|n't\b|\bno(?=\s))"
-    r"(?:\W+(?:an?|the|any|be|clearly|simply|really|significantly|necessarily|of|to|with|about|type|class|one|evidence"
-    r"|concern\w*|address\w*|describ\w*|report\w*|related|example|case)\b)*\W*$",
+    r"(?:[\s\"'(\[*]+(?:an?|the|any|be|clearly|simply|really|significantly|necessarily|of|to|with|about|type|class|one|evidence"
+    r"|concern\w*|address\w*|describ\w*|report\w*|related|example|case)\b)*[\s\"'(\[*]*$",
     re.IGNORECASE,
 )
 SENTENCE = re.compile(r"[.;!?](?=\s|$)|\n")
