@@ -16,11 +16,12 @@ from bioinstruct_jax.tasks import reading
 from bioinstruct_jax.tasks.relations import RELATIONS, Pair, marked
 from bioinstruct_jax.tasks.task import CorpusError, Licence, Split, Task
 
-GROUPS = {  # of the publisher's readme
+GROUPS = {  # of the publisher's readme; CPR:0 stands in its files alone
+    "CPR:0": ("UNDEFINED",),
     "CPR:1": ("PART_OF",),
-    "CPR:2": ("REGULATOR", "DIRECT_REGULATOR", "INDIRECT_REGULATOR"),
-    "CPR:3": ("UPREGULATOR", "ACTIVATOR", "INDIRECT_UPREGULATOR"),
-    "CPR:4": ("DOWNREGULATOR", "INHIBITOR", "INDIRECT_DOWNREGULATOR"),
+    "CPR:2": ("REGULATOR", "DIRECT-REGULATOR", "INDIRECT-REGULATOR"),
+    "CPR:3": ("UPREGULATOR", "ACTIVATOR", "INDIRECT-UPREGULATOR"),
+    "CPR:4": ("DOWNREGULATOR", "INHIBITOR", "INDIRECT-DOWNREGULATOR"),
     "CPR:5": ("AGONIST", "AGONIST-ACTIVATOR", "AGONIST-INHIBITOR"),
     "CPR:6": ("ANTAGONIST",),
     "CPR:7": ("MODULATOR", "MODULATOR-ACTIVATOR", "MODULATOR-INHIBITOR"),
@@ -29,6 +30,7 @@ GROUPS = {  # of the publisher's readme
     "CPR:10": ("NOT",),
 }
 EVALUATED = ("CPR:3", "CPR:4", "CPR:5", "CPR:6", "CPR:9")
+KINDS = ("CHEMICAL", "GENE-Y", "GENE-N", "GENE")
 NONE = "none"
 MEANINGS = (
     "the chemical raises the protein's amount or activity",
@@ -68,10 +70,13 @@ def read(folder: UPath, split: Split) -> Iterator[Pair]:
         pmid = row.text("pmid")
         text = f"{row.values['title']}\t{row.values['abstract']}"
         seen.add(pmid)
+        found: dict[str, Entity] = {}
         for term, (line, entity, name) in mentions[pmid].items():
-            if text[entity.start : entity.end] != name:
-                raise CorpusError(entities, line, f"{pmid} {term}: the abstract has another text at its offsets")
-        yield from _pairs(pmid, text, {term: entity for term, (_, entity, _) in mentions[pmid].items()}, related[pmid])
+            span = reading.placed(text, entity.start, entity.end, name)
+            if span is None:
+                raise CorpusError(entities, line, f"{pmid} {term}: the abstract does not have the entity's text")
+            found[term] = Entity(entity.kind, *span)
+        yield from _pairs(pmid, text, found, related[pmid])
     for file, pmids in ((entities, mentions), (relations, related)):
         if missing := sorted(pmids.keys() - seen):
             raise CorpusError(file, 0, f"{len(missing)} documents have no abstract, the first is {missing[0]}")
@@ -81,7 +86,7 @@ def _pairs(
     pmid: str, text: str, mentions: dict[str, Entity], related: dict[tuple[str, str], tuple[UPath, int, str]]
 ) -> Iterator[Pair]:
     for (one, other), (file, line, _) in related.items():
-        for term, kinds in ((one, ("CHEMICAL",)), (other, ("GENE-Y", "GENE-N"))):
+        for term, kinds in ((one, ("CHEMICAL",)), (other, KINDS[1:])):
             if term not in mentions or mentions[term].kind not in kinds:
                 raise CorpusError(file, line, f"{pmid} has no {kinds[0].partition('-')[0].lower()} {term}")
     sentences = _sentences(text, list(mentions.values()))
@@ -113,25 +118,24 @@ def _sentences(text: str, mentions: list[Entity]) -> list[tuple[int, int]]:
 def _entities(file: UPath) -> dict[str, dict[str, tuple[int, Entity, str]]]:
     found: dict[str, dict[str, tuple[int, Entity, str]]] = defaultdict(dict)
     for row in reading.tab_rows(file, ("pmid", "term", "type", "start", "end", "text")):
-        kind = row.one_of("type", ("CHEMICAL", "GENE-Y", "GENE-N"))
+        kind = row.one_of("type", KINDS)
         start, end = row.text("start"), row.text("end")
         if not (start.isdecimal() and end.isdecimal() and int(start) < int(end)):
             row.fail(f"offsets {reading.shown(start)} and {reading.shown(end)} are no span")
         entity = Entity(kind, int(start), int(end))
-        found[row.text("pmid")][row.text("term")] = (row.line, entity, str(row.values["text"]))
+        found[row.text("pmid")][row.text("term")] = (row.line, entity, row.text("text"))
     return found
 
 
 def _relations(file: UPath) -> dict[str, dict[tuple[str, str], tuple[UPath, int, str]]]:
     found: dict[str, dict[tuple[str, str], tuple[UPath, int, str]]] = defaultdict(dict)
     for row in reading.tab_rows(file, ("pmid", "group", "evaluated", "type", "arg1", "arg2")):
-        group, evaluated = row.one_of("group", tuple(GROUPS)), row.one_of("evaluated", ("Y", "N"))
-        if (evaluated == "Y") != (group in EVALUATED):
-            row.fail(f"{group} is marked {evaluated}, but those evaluated are {', '.join(EVALUATED)}")
+        group = row.one_of("group", tuple(GROUPS))
+        row.one_of("evaluated", ("Y", "N"))
         terms = row.text("arg1"), row.text("arg2")
         if not (terms[0].startswith("Arg1:") and terms[1].startswith("Arg2:")):
             row.fail(f"arguments {reading.shown(terms[0])} and {reading.shown(terms[1])}, not Arg1:... and Arg2:...")
-        if evaluated == "Y":
+        if group in EVALUATED:
             pair = terms[0].removeprefix("Arg1:"), terms[1].removeprefix("Arg2:")
             found[row.text("pmid")].setdefault(pair, (file, row.line, group))
     return found

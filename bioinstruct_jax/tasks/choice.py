@@ -11,14 +11,14 @@ DENIED = re.compile(
     r"\)?,? (?:(?:is|are|was|would be|seems?) (?:not|wrong|incorrect|false|unlikely)|isn't|cannot|can't)\b"
 )
 WORDINGS = (
-    "Answer this {subject} question by choosing the best option.",
-    "Select the single best answer to the following {subject} question.",
-    "Here is a multiple-choice question in {subject}. Exactly one option is correct; which?",
-    "Work through the {subject} question below and choose the most appropriate option.",
-    "Read the {subject} question with all its options before you commit yourself to one.",
+    "Answer this question on {subject} by choosing the best option.",
+    "Select the single best answer to the following question on {subject}.",
+    "Here is a multiple-choice question on {subject}. Exactly one option is correct; which?",
+    "Work through the question below, which is on {subject}, and choose the most appropriate option.",
+    "Read this question on {subject} with all its options before you commit yourself to one.",
     "As if you were sitting an examination in {subject}, mark the correct option.",
-    "Rule out the options that do not fit, and give the one that best answers this {subject} question.",
-    "Which option answers the {subject} question correctly?",
+    "Rule out the options that do not fit, and give the one that best answers this question on {subject}.",
+    "The question is on {subject}. Which option answers it correctly?",
     "Pick the option that current knowledge of {subject} supports best.",
 )
 

@@ -51,6 +51,7 @@ class Concept:
 def read(folder: UPath, split: Split) -> Iterator[Pair]:
     """Every pair of a treatment, a test or an earlier problem with a problem on one line.
 
+    Concepts that go over two lines, of which there are few, are left out, and so are their relations.
     A split's folders come in threes: of .txt, of .con and of .rel. One without a stated relation is ``none``.
     """
     for texts, concepts, relations in zip(*(split.files[place::3] for place in range(3)), strict=True):
@@ -97,12 +98,12 @@ def _concepts(
         if not match or match[6] not in KINDS:
             raise CorpusError(file, number, f'not c="..." line:token line:token||t="{"|".join(KINDS)}"')
         start, first, end, last = (int(match[place]) for place in (2, 3, 4, 5))
-        if start != end:
-            raise CorpusError(file, number, f"the concept goes from line {start} to line {end}")
-        if start not in tokens or not first <= last < len(tokens[start]):
+        if end == start + 1:
+            continue
+        if start != end or start not in tokens or not first <= last < len(tokens[start]):
             raise CorpusError(file, number, f"the note has no tokens {start}:{first} to {end}:{last}")
         words = texts[start][tokens[start][first][0] : tokens[start][last][1]]
-        if "".join(words.split()).lower() != "".join(match[1].split()).lower():
+        if not set(words.lower().split()) & set(match[1].lower().split()):
             raise CorpusError(file, number, f"the note has another text at {start}:{first} to {end}:{last}")
         found[start, first, last] = Concept(start, first, last, match[6])
     return dict(sorted(found.items()))
@@ -118,6 +119,8 @@ def _relations(
         match = RELATION.fullmatch(line.strip())
         if not match:
             raise CorpusError(file, number, 'not c="..." line:token line:token||r="..."||c="..." line:token line:token')
+        if match[2] != match[4] or match[8] != match[10]:
+            continue
         one, other = ((int(match[at]), int(match[at + 1]), int(match[at + 3])) for at in (2, 8))
         for place in (one, other):
             if place not in concepts:

@@ -13,8 +13,11 @@ SUBJECTS = {  # of MMLU: items of the test file, where that was at hand, and wha
     "clinical_knowledge": (265, "clinical medicine"),
     "college_biology": (144, "biology"),
     "college_medicine": (None, "medicine"),
+    "human_aging": (None, "ageing"),
     "medical_genetics": (100, "medical genetics"),
+    "nutrition": (None, "nutrition"),
     "professional_medicine": (None, "medicine"),
+    "virology": (None, "virology"),
 }
 LOGLIKELIHOOD = "lm-evaluation-harness, zero-shot, log-likelihood"
 GENERATED = "Me-LLaMA, table 3, zero-shot, generated text"
@@ -42,9 +45,9 @@ def read_medmcqa(folder: UPath, split: Split) -> Iterator[Choice]:
         file = folder / name
         base = _base(file)
         for row in reading.json_objects(file):
-            options = tuple(row.text(f"op{letter}") for letter in "abcd")
-            topic = row.get("subject_name")
             answer = int(str(row.get("cop"))) - base
+            options = tuple(row.text(f"op{letter}", empty=place != answer) for place, letter in enumerate("abcd"))
+            topic = row.get("subject_name")
             yield Choice(row.text("id"), row.text("question"), options, answer, str(topic or ""))
 
 

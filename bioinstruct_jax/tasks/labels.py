@@ -89,13 +89,15 @@ FLAGS = re.compile(r"(\d)_([01])")
 
 
 def read_hoc(folder: UPath, split: Split) -> Iterator[Labelled]:
-    """Sentences of the BLUE and BLURB releases: columns ``labels``, ``sentence``, ``index`` with a header.
+    """Sentences of the BLUE and BLURB releases: columns ``labels``, ``sentence``, ``index``, and a header.
 
     ``labels`` is ``0_1,1_0,...,9_0``, one flag for each hallmark in the order of `HALLMARKS`; ``index`` is the
     abstract's PMID and the sentence's number, joined by ``_``.
     """
     for name in split.files:
-        for row in reading.tab_rows(folder / name, ("labels", "sentence", "index"), header=True):
+        for row in reading.tab_rows(folder / name, ("labels", "sentence", "index")):
+            if row.line == 1 and row.text("labels").startswith("label"):
+                continue
             flags = [FLAGS.fullmatch(part) for part in row.text("labels").split(",")]
             if [flag and flag[1] for flag in flags] != [str(place) for place in range(len(HALLMARKS))]:
                 row.fail(f"'labels' are not {len(HALLMARKS)} flags 0_0 or 0_1 to 9_0 or 9_1")
@@ -103,7 +105,13 @@ def read_hoc(folder: UPath, split: Split) -> Iterator[Labelled]:
             if not joint:
                 row.fail(f"'index' is {reading.shown(row.text('index'))}, not a document and a sentence joined by _")
             chosen = tuple(label for label, flag in zip(HALLMARKS, flags, strict=True) if flag and flag[2] == "1")
-            yield Labelled(row.text("index"), row.text("sentence"), chosen, pmid)
+            yield Labelled(row.text("index"), _unquoted(row.text("sentence")), chosen, pmid)
+
+
+def _unquoted(cell: str) -> str:
+    """A cell without the quotes that a writer of tables puts around one that has quotes itself."""
+    within = cell[1:-1].replace('""', "")
+    return cell[1:-1].replace('""', '"') if len(cell) > 1 and cell[0] == cell[-1] == '"' and '"' not in within else cell
 
 
 TASKS = (

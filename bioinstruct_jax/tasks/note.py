@@ -1,7 +1,7 @@
 """Note: from a conversation of doctor and patient to a clinical note or a section of it. MTS-Dialog, ACI-Bench."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from upath import UPath
 
@@ -91,37 +91,49 @@ def read_aci(folder: UPath, split: Split) -> Iterator[Conversation]:
             yield Conversation(row.text("encounter_id"), row.text("dialogue"), row.text("note"))
 
 
+_MTS = Task(
+    name="mts_dialog",
+    title="MTS-Dialog, a section of the note",
+    family=NOTE,
+    folder="mts-dialog",
+    splits=(
+        Split("train", ("MTS-Dialog-TrainingSet.csv",), 1201),
+        Split("dev", ("MTS-Dialog-ValidationSet.csv",), 100),
+        Split("test", ("MTS-Dialog-TestSet-1-MEDIQA-Chat-2023.csv",), 200),
+    ),
+    read=read_mts,
+    licence=Licence("attribution", "CC BY 4.0", "github.com/abachaa/MTS-Dialog, Main-Dataset"),
+    subject="the named section of the clinical note",
+    tried=True,
+    note="The conversations were written from the notes. There are two test sets, each a task here.",
+)
+_ACI = Task(
+    name="aci_bench",
+    title="ACI-Bench, the note of a whole visit",
+    family=NOTE,
+    folder="aci-bench",
+    splits=(
+        Split("train", ("train.csv",), 67),
+        Split("dev", ("valid.csv",), 20),
+        Split("test", ("clinicalnlp_taskB_test1.csv",), 40),
+    ),
+    read=read_aci,
+    licence=Licence("attribution", "CC BY 4.0", "github.com/wyim/aci-bench, data/challenge_data"),
+    subject="a complete note of the visit",
+    tried=True,
+    note="There are three test sets, each a task here. Transcripts and notes are long: many exceed 2,048 tokens.",
+)
+
+
+def _other(task: Task[Conversation, str], name: str, title: str, file: str) -> Task[Conversation, str]:
+    """A further official test set of a corpus, as a task of its own, so that no split goes under another's name."""
+    return replace(task, name=name, title=f"{task.title}, {title}", splits=(Split("test", (file,)),), tried=False)
+
+
 TASKS = (
-    Task(
-        name="mts_dialog",
-        title="MTS-Dialog, a section of the note",
-        family=NOTE,
-        folder="mts-dialog",
-        splits=(
-            Split("train", ("MTS-Dialog-TrainingSet.csv",), 1201),
-            Split("dev", ("MTS-Dialog-ValidationSet.csv",), 100),
-            Split("test", ("MTS-Dialog-TestSet-1-MEDIQA-Chat-2023.csv",), 200),
-        ),
-        read=read_mts,
-        licence=Licence("attribution", "CC BY 4.0", "github.com/abachaa/MTS-Dialog, Main-Dataset"),
-        subject="the named section of the clinical note",
-        tried=True,
-        note="The conversations were written from the notes. Test is the first of two test sets.",
-    ),
-    Task(
-        name="aci_bench",
-        title="ACI-Bench, the note of a whole visit",
-        family=NOTE,
-        folder="aci-bench",
-        splits=(
-            Split("train", ("train.csv",), 67),
-            Split("dev", ("valid.csv",), 20),
-            Split("test", ("clinicalnlp_taskB_test1.csv",), 40),
-        ),
-        read=read_aci,
-        licence=Licence("attribution", "CC BY 4.0", "github.com/wyim/aci-bench, data/challenge_data"),
-        subject="a complete note of the visit",
-        tried=True,
-        note="Test is the first of three test sets. Transcripts and notes are long: many exceed 2,048 tokens.",
-    ),
+    _MTS,
+    _other(_MTS, "mts_dialog_2", "second test set", "MTS-Dialog-TestSet-2-MEDIQA-Sum-2023.csv"),
+    _ACI,
+    _other(_ACI, "aci_bench_2", "second test set", "clinicalnlp_taskC_test2.csv"),
+    _other(_ACI, "aci_bench_3", "third test set", "clef_taskC_test3.csv"),
 )

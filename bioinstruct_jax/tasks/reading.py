@@ -80,6 +80,15 @@ class Row:
         return value
 
 
+def placed(text: str, start: int, end: int, name: str) -> tuple[int, int] | None:
+    """Where a name stands in a text: at its offsets, or else where it comes next to them; None if it does not."""
+    if text[start:end] == name:
+        return start, end
+    found = [match.start() for match in re.finditer(re.escape(name), text)]
+    nearest = min(found, key=lambda place: abs(place - start), default=None)
+    return None if nearest is None else (nearest, nearest + len(name))
+
+
 def lines(file: UPath) -> Iterator[tuple[int, str]]:
     """Lines from 1 without their ends, in UTF-8; a byte-order mark before the first is skipped."""
     with files.open_bytes(file) as data:

@@ -10,7 +10,7 @@ FIRST, SECOND = ("<< ", " >>"), ("[[ ", " ]]")  # the marks around the first and
 
 WORDINGS = (
     "Read the sentence and decide which relation it states between {subject}.",
-    "Two entities are marked in the text. Classify the relation that the text asserts between {subject}.",
+    "Classify the relation that the text asserts between {subject}.",
     "From this text alone, determine how {subject} are related.",
     "Choose the class that best describes the relation between {subject}. Rely on what is written, not on what is "
     "otherwise known.",

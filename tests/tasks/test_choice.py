@@ -81,6 +81,15 @@ def test_medmcqa_refuses_an_answer_that_cannot_be_placed(tmp_path, cops, message
         read(tmp_path, "medmcqa", "dev", medmcqa(*cops))
 
 
+def test_medmcqa_may_leave_a_wrong_option_blank(tmp_path):
+    text = medmcqa(4).replace('"Metformin"', '""')
+    [item] = read(tmp_path, "medmcqa", "dev", text)
+    assert item.options[0] == ""
+    (tmp_path / "other").mkdir()
+    with pytest.raises(CorpusError, match="line 1: 'opd' is blank"):
+        read(tmp_path / "other", "medmcqa", "dev", medmcqa(4).replace('"Acarbose"', '""'))
+
+
 def test_mmlu_has_no_header_and_rows_over_several_lines(tmp_path):
     text = 'A patient is drowsy,\r\n"Which, of\nthese?",Hypoglycaemia,Fever,Rash,Cough,A\r\n'
     text = text.replace("A patient is drowsy,\r\n", "", 1)

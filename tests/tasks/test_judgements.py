@@ -103,6 +103,14 @@ def test_hoc_has_flags_in_the_order_of_the_hallmarks(tmp_path):
     assert TASKS["hoc"].family.render(item, TASKS["hoc"], "names")[1] == f"{HALLMARKS[0]}, {HALLMARKS[7]}"
 
 
+def test_quotes_that_a_writer_of_tables_added_go(tmp_path):
+    # Mutation: every pair of quotes around a sentence goes.
+    quoted = hoc().replace('The "drug" slowed invasion and induced apoptosis.', '"The ""drug"" slowed."')
+    assert read(tmp_path, "hoc", "test", quoted)[0].text == 'The "drug" slowed.'
+    own = hoc().replace('The "drug" slowed invasion and induced apoptosis.', '"Drug" or "placebo"')
+    assert read(tmp_path, "hoc", "test", own)[0].text == '"Drug" or "placebo"'
+
+
 def test_a_sentence_without_hallmarks_is_none(tmp_path):
     [item] = read(tmp_path, "hoc", "test", hoc(",".join(f"{place}_0" for place in range(10))))
     family = TASKS["hoc"].family
@@ -116,7 +124,7 @@ def test_a_sentence_without_hallmarks_is_none(tmp_path):
         ({"flags": "0_1,1_0"}, "line 2: 'labels' are not 10 flags"),
         ({"flags": "1_1,0_0,2_0,3_0,4_0,5_0,6_0,7_1,8_0,9_0"}, "line 2: 'labels' are not 10 flags"),
         ({"index": "100"}, "line 2: 'index' is '100', not a document and a sentence"),
-        ({"header": "label"}, "line 1: the header is 'label', 'sentence', 'index', not labels, sentence, index"),
+        ({"header": "text"}, "line 1: 'labels' are not 10 flags"),
     ],
 )
 def test_hoc_refuses_what_is_not_its_own(tmp_path, changes, message):

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from upath import UPath
 
-from bioinstruct_jax.tasks import chemprot, clinical_relations, drug_interactions, gad
+from bioinstruct_jax.tasks import chemprot, clinical_relations, drug_interactions, gad, reading
 from bioinstruct_jax.tasks.relations import Pair, marked
 from bioinstruct_jax.tasks.task import CorpusError
 
@@ -56,10 +56,11 @@ def write_chemprot(folder, abstracts: str = f"100\t{TEXT}\n", entities: str = EN
 
 def test_chemprot_has_the_publishers_groups():
     assert chemprot.GROUPS == {
+        "CPR:0": ("UNDEFINED",),
         "CPR:1": ("PART_OF",),
-        "CPR:2": ("REGULATOR", "DIRECT_REGULATOR", "INDIRECT_REGULATOR"),
-        "CPR:3": ("UPREGULATOR", "ACTIVATOR", "INDIRECT_UPREGULATOR"),
-        "CPR:4": ("DOWNREGULATOR", "INHIBITOR", "INDIRECT_DOWNREGULATOR"),
+        "CPR:2": ("REGULATOR", "DIRECT-REGULATOR", "INDIRECT-REGULATOR"),
+        "CPR:3": ("UPREGULATOR", "ACTIVATOR", "INDIRECT-UPREGULATOR"),
+        "CPR:4": ("DOWNREGULATOR", "INHIBITOR", "INDIRECT-DOWNREGULATOR"),
         "CPR:5": ("AGONIST", "AGONIST-ACTIVATOR", "AGONIST-INHIBITOR"),
         "CPR:6": ("ANTAGONIST",),
         "CPR:7": ("MODULATOR", "MODULATOR-ACTIVATOR", "MODULATOR-INHIBITOR"),
@@ -67,6 +68,8 @@ def test_chemprot_has_the_publishers_groups():
         "CPR:9": ("SUBSTRATE", "PRODUCT-OF", "SUBSTRATE_PRODUCT-OF"),
         "CPR:10": ("NOT",),
     }
+    types = {name for group in chemprot.GROUPS.values() for name in group}
+    assert set(chemprot.COPY_LABELS) <= types
     assert TASKS["chemprot"].labels == ("CPR:3", "CPR:4", "CPR:5", "CPR:6", "CPR:9", "none")
 
 
@@ -91,13 +94,13 @@ def test_chemprot_keeps_a_relation_that_crosses_sentences(tmp_path):
         ({"abstracts": "100\tAspirin and COX-1\n"}, r"abstracts.tsv, line 1: 2 columns, not 3"),
         ({"abstracts": "101\tAspirin\tText.\n"}, r"entities.tsv: 1 documents have no abstract, the first is 100"),
         (
-            {"entities": ENTITIES.replace("\tAspirin\n", "\tAsp\n", 1)},
+            {"entities": ENTITIES.replace("\tAspirin\n", "\tASS\n", 1)},
             r"entities.tsv, line 1: 100 T1: the",
         ),
-        ({"entities": ENTITIES.replace("GENE-Y", "GENE", 1)}, r"line 2: 'type' is 'GENE', not one of CHEMICAL"),
+        ({"entities": ENTITIES.replace("GENE-Y", "PROTEIN", 1)}, r"line 2: 'type' is 'PROTEIN', not one of CHEMICAL"),
         ({"entities": "100\tT1\tCHEMICAL\t7\t0\tAspirin\n"}, r"line 1: offsets '7' and '0' are no span"),
         ({"relations": RELATIONS.replace("CPR:4", "CPR:11")}, r"relations.tsv, line 1: 'group' is 'CPR:11'"),
-        ({"relations": RELATIONS.replace("Y ", "N")}, r"line 1: CPR:4 is marked N"),
+        ({"relations": RELATIONS.replace("Y ", "?")}, r"line 1: 'evaluated' is '\?', not one of Y, N"),
         ({"relations": RELATIONS.replace("Arg1:T3", "T3")}, r"line 1: arguments 'T3' and 'Arg2:T4'"),
         ({"relations": RELATIONS.replace("T3", "T9")}, r"line 1: 100 has no chemical T9"),
     ],
@@ -193,7 +196,7 @@ def test_ddi_has_every_pair_of_the_publishers(tmp_path):
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ('"11-17"', '"12-18"', "xml, line 5: the sentence has another text at 'charOffset'"),
+        ('text="aspirin"', 'text="heparin"', "xml, line 5: the sentence does not have the text of the entity"),
         ('"11-17"', '"11"', "line 5: 'charOffset' is '11', not first-last"),
         ('"effect"', '"harm"', "line 7: 'type' is 'harm', not one of mechanism, effect, advise, int"),
         ('e2="e2" ddi="false"', 'e2="e9" ddi="false"', "line 8: no entity 'e9' in its sentence"),
@@ -211,6 +214,17 @@ def test_ddi_refuses_what_is_not_its_own(tmp_path, old, new, message):
     write_ddi(tmp_path, DDI.replace(old, new))
     with pytest.raises(CorpusError, match=message):
         read(tmp_path, "ddi_2013", "train")
+
+
+def test_a_name_next_to_its_offsets_is_found(tmp_path):
+    # Mutation: the first place of the name rather than the nearest.
+    write_ddi(tmp_path, DDI)
+    straight = read(tmp_path, "ddi_2013", "train")
+    write_ddi(tmp_path, DDI.replace('"11-17"', '"12-18"'))
+    assert read(tmp_path, "ddi_2013", "train") == straight
+    assert reading.placed("ab cab", 4, 6, "ab") == (4, 6)
+    assert reading.placed("ab cab", 3, 5, "ab") == (4, 6)
+    assert reading.placed("ab cab", 3, 5, "abc") is None
 
 
 def test_ddi_says_that_a_folder_is_empty(tmp_path):
@@ -259,7 +273,7 @@ def test_i2b2_has_every_pair_of_a_line(tmp_path):
     [
         ({"concepts": CONCEPTS.replace("1:3 1:3", "1:4 1:4")}, "0001.con, line 1: the note has another text at 1:4"),
         ({"concepts": CONCEPTS.replace("2:5 2:6", "2:5 2:9")}, "line 5: the note has no tokens 2:5 to 2:9"),
-        ({"concepts": CONCEPTS.replace("2:5 2:6", "1:5 2:6")}, "line 5: the concept goes from line 1 to line 2"),
+        ({"concepts": CONCEPTS.replace("2:5 2:6", "2:5 4:6")}, "line 5: the note has no tokens 2:5 to 4:6"),
         ({"concepts": CONCEPTS.replace('t="test"', 't="exam"')}, "line 3: not c="),
         (
             {"relations": STATED.replace("TeRP", "TrAP")},
@@ -275,6 +289,13 @@ def test_i2b2_refuses_what_is_not_its_own_without_a_word_of_the_note(tmp_path, b
     with pytest.raises(CorpusError, match=message) as caught:
         read(tmp_path, "i2b2_2010_relations", "test")
     assert not [word for word in ("metoprolol", "fibrillation", "ecg", "edema") if word in str(caught.value).lower()]
+
+
+def test_i2b2_leaves_out_a_concept_over_two_lines(tmp_path):
+    over = 'c="atrial fibrillation ecg" 1:5 2:0||t="problem"\n'
+    states = 'c="ecg" 2:0 2:0||r="TeRP"||c="atrial fibrillation ecg" 1:5 2:0\n'
+    write_i2b2(tmp_path, concepts=CONCEPTS + over, relations=STATED + states)
+    assert len(read(tmp_path, "i2b2_2010_relations", "test")) == 4
 
 
 @given(st.text("ab ", min_size=8, max_size=8), st.data())
