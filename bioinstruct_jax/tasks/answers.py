@@ -43,7 +43,7 @@ def free_text(text: str) -> Answer[str]:
     """An answer that is any text: as it stands, but for blanks around it and a fence around the whole of it."""
     whole = text.strip()
     fence = FENCE.fullmatch(whole)
-    answer = fence[1].strip() if fence and whole.endswith("```") else whole
+    answer = fence[1].strip() if fence and "```" not in fence[1] else whole
     if not answer:
         return Answer(None, {"empty": 1})
     return Answer(None, {"refusal": 1}) if refused(answer) else Answer(answer, {})
@@ -80,9 +80,9 @@ def named(text: str, labels: Sequence[str]) -> list[str]:
 
 def parts(text: str) -> list[str]:
     """Where an answer is looked for, in order: behind the last "the answer is", the first sentence, the whole."""
-    stated = [SENTENCE.split(text[match.end() :].strip(), maxsplit=1)[0] for match in ASSERTED.finditer(text)]
-    first = SENTENCE.split(text, maxsplit=1)[0]
-    return [*stated[-1:], *([] if refused(text) else [first, text])]
+    ends = [match.end() for match in ASSERTED.finditer(text)][-1:]
+    stated = [SENTENCE.split(text[end:].strip(), maxsplit=1)[0] for end in ends]
+    return stated if refused(text) else [*stated, SENTENCE.split(text, maxsplit=1)[0], text]
 
 
 def single(text: str, labels: Sequence[str]) -> Answer[str]:

@@ -7,6 +7,7 @@ from bioinstruct_jax.tasks import answers
 from bioinstruct_jax.tasks.task import Answer, Family, Task
 
 LETTERS = "ABCDEFGHIJ"
+ARTICLE = re.compile(r"\s+(?!(?:as|because|due|for|given|since|which|with)\b)[a-z]")  # what follows "a" if it is one
 DENIED = re.compile(
     r"\)?,? (?:(?:is|are|was|would be|seems?) (?:not|wrong|incorrect|false|unlikely)|isn't|cannot|can't)\b"
 )
@@ -99,7 +100,7 @@ def _stated(part: str, letters: str) -> list[str]:
     if not match:
         small = re.match(rf"[\s({{\[]*([{letters.lower()}])(?:[)}}\].,:]|\s*$)", part)
         return [small[1]] if small else []
-    if match[1] == "A" and re.match(r"\s+[a-z]", part[match.end() :]):
+    if match[1] == "A" and ARTICLE.match(part[match.end() :]):
         return []  # an article
     return re.findall(rf"[{letters}]", match[1])
 

@@ -56,6 +56,7 @@ def parse(text: str, item: Question, task: Task[Question, str], format: str) -> 
 
 
 def _named(text: str, labels: tuple[str, ...]) -> list[str]:
+    """The answers in a text: the one that it begins with, unless another is joined to it; or all that stand in it."""
     found = re.match(rf"\W*({'|'.join(labels)})\b(?!\s*(?:/|or\b|and\b))(?=(.*))", text, re.IGNORECASE | re.DOTALL)
     if found and not answers.named(re.split(r"[.,;:\n]", found[2])[0], [label for label in labels if label != "no"]):
         rest = re.match(rf"\W*({'|'.join(labels)})\W*$", found[2], re.IGNORECASE)

@@ -144,9 +144,10 @@ SHARED = (
     "<rPh><t>x</t></rPh></si><si><t>1.txt</t></si><si><t>Is gout_x000D_\ninherited?</t></si></sst>"
 )
 SHEET = (
-    '<worksheet xmlns="m"><sheetData><row r="1"><c r="A1" t="s"><v>0</v></c><c r="B1" t="s"><v>1</v></c>'
-    '<c r="C1" t="s"><v>2</v></c></row><row r="2"><c r="A2" t="s"><v>3</v></c><c r="B2" t="s"><v>4</v></c>'
-    '<c r="C2" t="inlineStr"><is><t>Is gout genetic?</t></is></c></row><row r="3"/></sheetData></worksheet>'
+    '<worksheet xmlns="m"><sheetData><row r="1"><c r="A1" t="s"><v>0</v></c><c r="C1" t="s"><v>1</v></c>'
+    '<c r="D1" t="s"><v>2</v></c></row><row r="2"><c r="A2" t="s"><v>3</v></c><c r="B2"><v>7</v></c>'
+    '<c r="C2" t="s"><v>4</v></c>'
+    '<c r="D2" t="inlineStr"><is><t>Is gout genetic?</t></is></c></row><row r="3"/></sheetData></worksheet>'
 )
 
 

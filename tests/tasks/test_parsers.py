@@ -42,6 +42,7 @@ SINGLE = [
     (CPR, "Class: CPR:9", "CPR:9"),
     (CPR, "None", "none"),
     (COPY_LABELS, "agonist-inhibitor", "AGONIST-INHIBITOR"),
+    (COPY_LABELS, "It acts as an agonist-inhibitor here.", "AGONIST-INHIBITOR"),
     (COPY_LABELS, "The protein is an antagonist target.", "ANTAGONIST"),
     (COPY_LABELS, "indirect downregulator", "INDIRECT-DOWNREGULATOR"),
     (COPY_LABELS, "Substrate/product of", "SUBSTRATE_PRODUCT-OF"),
@@ -104,6 +105,8 @@ LETTERS = [
     ("The correct answer is: b", "B"),
     ("the correct option is B because option A is another vitamin", "B"),
     ("Folic acid", "B"),
+    ("Answer: A vitamin, namely folic acid", "B"),
+    ("The answer is A because thiamine is given.", "A"),
     ("Folate deficiency is the cause, hence folic acid is right.", "B"),
     ("A patient who plans a pregnancy should take it: option B.", "B"),
     ("Not A, and C is incorrect. The answer is B", "B"),
@@ -185,5 +188,7 @@ def test_free_text_is_kept_as_it_is_but_for_a_fence_around_all_of_it():
     assert answers.free_text("```text\nTake it with food.\n```").gold == "Take it with food."
     within = "Enter this:\n```\nINR 2.5\n```\nand save."
     assert answers.free_text(within).gold == within
+    two = "```\nINR 2.5\n```\nor\n```\nINR 3\n```"
+    assert answers.free_text(two).gold == two
     assert answers.free_text("I cannot provide medical advice.").problems == {REFUSAL: 1}
     assert answers.free_text("\n").problems == {EMPTY: 1}

@@ -185,7 +185,7 @@ def write_ddi(folder, text: str) -> None:
 
 
 def test_ddi_has_every_pair_of_the_publishers(tmp_path):
-    # Mutation: the last character of charOffset left out.
+    # Mutation: a pair without interaction left out.
     write_ddi(tmp_path, DDI)
     first, second, third = read(tmp_path, "ddi_2013", "train")
     text = "<< Warfarin >> & [[ aspirin ]] raise the risk of bleeding, unlike paracetamol."
@@ -214,6 +214,12 @@ def test_ddi_refuses_what_is_not_its_own(tmp_path, old, new, message):
     write_ddi(tmp_path, DDI.replace(old, new))
     with pytest.raises(CorpusError, match=message):
         read(tmp_path, "ddi_2013", "train")
+
+
+def test_ddi_marks_a_name_in_two_parts_from_its_first_to_its_last(tmp_path):
+    # Mutation: the last character of charOffset left out.
+    write_ddi(tmp_path, DDI.replace('charOffset="0-7" type="drug" text="Warfarin"', 'charOffset="0-7;19-23" text="x"'))
+    assert read(tmp_path, "ddi_2013", "train")[1].text.startswith("<< Warfarin & aspirin raise >> the")
 
 
 def test_a_name_next_to_its_offsets_is_found(tmp_path):
