@@ -52,7 +52,7 @@ NOTE: Family[Conversation, str] = Family(
     parse=parse,
 )
 
-SECTIONS = {  # of MTS-Dialog, as its readme spells them out
+SECTIONS = {  # of MTS-Dialog, spelt out
     "FAM/SOCHX": "Family and social history",
     "GENHX": "History of present illness",
     "PASTMEDICALHX": "Past medical history",

@@ -36,10 +36,10 @@ def table(*rows: tuple[str, ...]) -> str:
 
 MEDQUAD = {
     "id": "7-1",
-    "question": "What is (are) Gout ?",
+    "question": "What is (are) a sprained ankle ?",
     "answer": "Signs are:\n                  - swelling    - pain\n        \n       See a   doctor.",
     "qtype": "information",
-    "focus": "Gout",
+    "focus": "Sprained ankle",
     "source": "X",
     "url": "u",
 }
@@ -49,7 +49,7 @@ def test_medquad_is_laid_out_anew(tmp_path):
     # Mutation: the id alone, which stands for several rows.
     items = read(tmp_path, "medquad", "train", f"{json.dumps(MEDQUAD)}\n" * 2)
     answer = "Signs are:\n- swelling\n- pain\nSee a doctor."
-    assert items[0] == OpenQuestion("7-1:1", "What is (are) Gout?", answer, (), "Gout")
+    assert items[0] == OpenQuestion("7-1:1", "What is (are) a sprained ankle?", answer, (), "Sprained ankle")
     assert items[1].id == "7-1:2"
 
 
