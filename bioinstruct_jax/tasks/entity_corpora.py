@@ -137,10 +137,9 @@ def _columns(
         licence,
         subject,
         (label,),
-        None,
-        figures,
-        tried,
-        note,
+        figures=figures,
+        tried=tried,
+        note=note,
     )
 
 
