@@ -3,7 +3,7 @@
     python -m tests.benchmarks.plans [--only PART] [--table]
 
 Resumable: a row that the file has for these versions of jax and libtpu is not made again. LLaMA 1 and Llama 2 have the
-same shapes, so that one row serves both.
+same shapes, so that one row serves both. The table goes into the README, between its marks.
 """
 
 import argparse
@@ -20,6 +20,8 @@ from bioinstruct_jax.planning import inputs, row, search, slices, table
 from bioinstruct_jax.usage import Verb
 
 RECORD = Path(__file__).parent / "plans.json"
+README = Path(__file__).parents[2] / "README.md"
+_MARKS = ("<!-- plans -->\n", "<!-- /plans -->")
 LLAMA2_70B = Shape(  # config.json of meta-llama/Llama-2-70b-hf
     vocab_size=32000,
     hidden_size=8192,
@@ -68,11 +70,11 @@ NAMED = [
     *_of("7b", 1, "v5e-4", "v5e-8", "v5e-16"),
     *_of("7b", 4, "v5e-8", "v5e-16", "v4-4", "v4-8", "v5p-4", "v5p-8", "v6e-4", "v6e-8", "v6e-256", "tpu7x-4"),
     *_of("7b", 4, "2xv5e-16"),
-    *_of("8b", 1, "v5e-4", "v5e-8", "v5e-16"),
-    *_of("8b", 4, "v4-8", "v5p-4", "v6e-4", "v6e-8", "v6e-16", "tpu7x-4"),
+    *_of("8b", 1, "v5e-4", "v5e-8"),
+    *_of("8b", 4, "v4-8", "v5p-4", "v6e-4", "v6e-8", "tpu7x-4"),
     *_of("13b", 1, "v5e-4", "v5e-8", "v5e-16"),
     *_of("13b", 4, "v4-8", "v5p-8", "v6e-4", "v6e-8", "tpu7x-4"),
-    *_of("70b", 1, "v4-16", "v4-32", "v5e-8", "v5e-16", "v5e-32", "v5e-64", "v5p-8", "v5p-16", "v6e-8", "v6e-16"),
+    *_of("70b", 1, "v4-16", "v5e-8", "v5e-16", "v5e-32", "v5e-64", "v5p-8", "v6e-8", "v6e-16"),
     *_of("70b", 2, "tpu7x-4"),
     *_of("70b", 1, "tpu7x-8"),
     *_of("70b", 1, "v5e-8", quantize="int8"),
@@ -102,10 +104,22 @@ def rendered(record: dict[str, dict[str, Any]], key: str) -> str:
     return table.markdown([row.Row(**record[key][named.key]) for named in found], [named.name for named in found])
 
 
+def published(text: str) -> str:
+    """The table in a README, empty if there is none yet. Raises ValueError where the marks are missing."""
+    first, last = (text.index(mark) for mark in _MARKS)
+    return text[first + len(_MARKS[0]) : last].strip()
+
+
+def publish(text: str, shown: str) -> str:
+    """The README with another table."""
+    first, last = (text.index(mark) for mark in _MARKS)
+    return f"{text[: first + len(_MARKS[0])]}\n{shown}\n\n{text[last:]}"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", default="", help="make the rows whose name contains this")
-    parser.add_argument("--table", action="store_true", help="print the table of what is recorded, and make nothing")
+    parser.add_argument("--table", action="store_true", help="write the table of what is recorded, and make nothing")
     options = parser.parse_args()
     record, key = read(), versions()
     if not options.table:
@@ -115,7 +129,7 @@ def main() -> None:
                 record.setdefault(key, {})[named.key] = made.as_json()
                 RECORD.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
                 print(f"{named.key}: {made.outcome}, {table.gib(made.peak)} of {table.gib(made.limit)} GiB", flush=True)
-    print(rendered(record, key))
+    README.write_text(publish(README.read_text(encoding="utf-8"), rendered(record, key)), encoding="utf-8")
 
 
 if __name__ == "__main__":
