@@ -1,5 +1,7 @@
 """What the benchmarks of an accelerator are fed: models' shapes, and full or packed rows of random tokens."""
 
+import argparse
+
 import numpy as np
 
 from bioinstruct_jax import settings
@@ -18,6 +20,14 @@ _TINY = Shape(
     num_key_value_heads=2,
     max_position_embeddings=4096,
 )
+
+
+def positive(text: str) -> int:
+    """A whole number above 0, of a command line."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{number} is not above 0")
+    return number
 
 
 def job(model: str) -> tuple[Train, Shape]:

@@ -30,7 +30,7 @@ from typing import Any
 
 import numpy as np
 
-from bioinstruct_jax.config import PROJECTIONS, Lora, Train
+from bioinstruct_jax.config import PROJECTIONS, Lora, Tokenizer, Train
 from tests.benchmarks import rows as inputs
 from tests.benchmarks import sides
 
@@ -41,11 +41,11 @@ NOT_INSTALLED = "not installed"
 BARS = {("llama2_7b", "full"): 16_000, ("llama3_1_8b", "full"): 13_500}  # tokens/s wanted of one H200
 
 
-def main() -> None:
+def main() -> int:
     options = _options()
     if options.side:
         print(json.dumps(timed(options)))
-        return
+        return 0
     print(f"Python {platform.python_version()}, " + ", ".join(versions()))
     found = []
     with tempfile.TemporaryDirectory() as cache:
@@ -62,6 +62,7 @@ def main() -> None:
     report(found)
     if options.out:
         Path(options.out).write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    return int(any("error" in row for row in found if row["side"] == "ours"))
 
 
 _PACKAGES = ("jax", "torch", "transformers", "peft", "google-tunix", "qwix")
@@ -78,9 +79,9 @@ def _options() -> argparse.Namespace:
         prog="python -m tests.benchmarks.speed", description=(__doc__ or "").split("\n")[0]
     )
     parser.add_argument("--models", nargs="+", default=inputs.MODELS, choices=(*inputs.MODELS, "tiny"))
-    parser.add_argument("--length", type=int, default=4096, help="tokens in a row")
-    parser.add_argument("--rows", type=int, default=4, help="rows in a step")
-    parser.add_argument("--steps", type=int, default=20, help="timed steps")
+    parser.add_argument("--length", type=inputs.positive, default=4096, help="tokens in a row")
+    parser.add_argument("--rows", type=inputs.positive, default=4, help="rows in a step")
+    parser.add_argument("--steps", type=inputs.positive, default=20, help="timed steps")
     parser.add_argument("--remat", default="full", choices=("full", "attention", "none"), help="elsewhere the nearest")
     parser.add_argument("--out", help="a JSON file for the results")
     parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)  # of one process
@@ -99,13 +100,13 @@ def _run(options: argparse.Namespace, model: str, rows: str, side: str, cache: s
     new |= {"JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0", "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1"}
     ended = subprocess.run(command, env=os.environ | new, capture_output=True, text=True)
     if ended.returncode:
-        return {"error": (ended.stderr.strip().splitlines() or ["it said nothing"])[-1][:300]}
+        return {"error": " | ".join(ended.stderr.strip().splitlines()[-3:])[-500:] or "it said nothing"}
     return json.loads(ended.stdout.strip().splitlines()[-1])
 
 
 def timed(options: argparse.Namespace) -> dict[str, Any]:
     """Speed of one side, in this process."""
-    job, rows = _job(options), {"rows": options.rows, "length": options.length}
+    job, rows = job_of(options), {"rows": options.rows, "length": options.length}
     lengths = inputs.lengths(options.input, **rows)
     padded, vocabulary = options.side == "peft-padded", job.model.shape.vocab_size or 0
     batches = inputs.batches(lengths, vocabulary=vocabulary, padded=padded, **rows)
@@ -137,10 +138,12 @@ def timed(options: argparse.Namespace) -> dict[str, Any]:
 # -------------------------------------------------------------------- what is computed
 
 
-def _job(options: argparse.Namespace) -> Train:
+def job_of(options: argparse.Namespace) -> Train:
+    """The job of a model: random weights in its shape; the tokenizer is there because random weights must name one."""
     job, shape = inputs.job(options.models[0])
     return replace(
         job,
+        tokenizer=Tokenizer(path="tiny"),
         model=replace(job.model, weights="random", shape=shape, dtype="bfloat16", remat=options.remat),
         lora=Lora(rank=16, alpha=32.0, dropout=0.05, targets=PROJECTIONS),
         data=replace(job.data, length=options.length),
@@ -153,6 +156,8 @@ def _job(options: argparse.Namespace) -> Train:
 
 def report(found: list[dict[str, Any]]) -> None:
     """Speeds side by side, and what three epochs would take."""
+    if any(row.get("device") == "cpu" for row in found):
+        print("\nOn a CPU: this shows that the sides run, and **measures nothing**.")
     speed = {(row["model"], row["input"], row["side"]): row.get("tokens_per_second") for row in found}
     errors = {(row["model"], row["input"], row["side"]): row.get("error") for row in found}
     print(
@@ -181,7 +186,10 @@ def report(found: list[dict[str, Any]]) -> None:
         }
         text = ", ".join(f"{side} {value:.2f} h" if value else f"{side} unknown" for side, value in hours.items())
         print(f"{model}: {EPOCHS} epochs of {EXAMPLES:,} examples of {mean:.0f} tokens, computed: {text}")
+    for (model, kind, side), error in errors.items():
+        if error not in (None, NOT_INSTALLED):
+            print(f"{model}, {kind}, {side} failed: {error}")
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

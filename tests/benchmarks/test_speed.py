@@ -5,7 +5,10 @@ from importlib import util
 
 import numpy as np
 import pytest
+from jax.sharding import AbstractDevice, AbstractMesh, AxisType
 
+from bioinstruct_jax.training import program, sharding, state
+from bioinstruct_jax.training.optimizer import make_optimizer
 from tests.benchmarks import rows, speed
 
 INSTALLED = [side for side in ("ours", "peft", "tunix") if side not in speed.NEEDS or util.find_spec(speed.NEEDS[side])]
@@ -17,7 +20,7 @@ GIVEN = {"models": ["tiny"], "length": 64, "rows": 8, "steps": 2, "remat": "full
 def test_a_side_keeps_segments_apart(side):
     # A packed row of two segments, targets in the second alone: other tokens in the first change nothing, to the bit.
     # Mutations, each for every side: a causal mask without segments; the first token of a segment among the targets.
-    job = speed._job(argparse.Namespace(**GIVEN))
+    job = speed.job_of(argparse.Namespace(**GIVEN))
     random = np.random.default_rng(0)
     positions = np.tile(np.r_[np.arange(24), np.arange(40)].astype(np.int32), (8, 1))
     segments = np.tile(np.r_[np.full(24, 1), np.full(40, 2)].astype(np.int32), (8, 1))
@@ -32,6 +35,26 @@ def test_a_side_keeps_segments_apart(side):
         return step(batch | {"tokens": np.minimum(tokens, 2047)})
 
     assert 6 < loss(first=0, second=0) == loss(first=5, second=0) != loss(first=0, second=5)
+
+
+@pytest.mark.parametrize("model", [*rows.MODELS, "tiny"])
+def test_every_models_step_is_lowered_for_the_gpu_it_is_meant_for(model):
+    # Mutation: random weights without a tokenizer, which the settings refuse: the tiny model alone would run.
+    job = speed.job_of(argparse.Namespace(**GIVEN | {"models": [model], "length": 4096, "rows": 4}))
+    device = AbstractDevice(device_kind="NVIDIA H200", num_cores=None, platform="gpu")
+    mesh = AbstractMesh((1, 1, 1), sharding.AXES, axis_types=(AxisType.Explicit,) * 3, abstract_device=device)
+    plan = state.plan(job, job.model.shape, mesh)
+    text = program.traced(job, plan, make_optimizer(job.optimizer, 1000), mesh).lower(lowering_platforms=("cuda",))
+    assert "triton" in text.as_text()
+
+
+def test_a_failure_of_ours_is_told_by_the_exit_code(monkeypatch, capsys):
+    # Mutation: 0 whatever became of it.
+    failed = {"error": "ValueError: no"}
+    monkeypatch.setattr(speed, "_run", lambda *_: failed)
+    monkeypatch.setattr(speed.sys, "argv", ["speed", "--models", "tiny"])
+    assert speed.main() == 1
+    assert "tiny, full, ours failed: ValueError: no" in capsys.readouterr().out
 
 
 def test_what_is_not_installed_is_a_row(monkeypatch, capsys):
