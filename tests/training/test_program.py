@@ -32,7 +32,7 @@ def test_the_abstract_step_takes_what_the_run_has_and_gives_it_back():
     assert all(leaf.is_deleted() for leaf in jax.tree.leaves(this.now.trained))  # donated
 
 
-@pytest.mark.parametrize("sizes", [(1, 8, 1), (2, 2, 2)])
+@pytest.mark.parametrize("sizes", [(1, 8, 1), pytest.param((2, 2, 2), marks=pytest.mark.slow)])
 @pytest.mark.parametrize("kind", ["TPU v5 lite", "TPU7x", "NVIDIA H200"])
 @pytest.mark.parametrize(
     "name", ["tiny", "small_cpu", "llama1_7b", "llama1_13b", "llama2_7b", "llama2_13b", "llama3_1_8b"]
