@@ -94,8 +94,8 @@ class Weight:
         return array.T if self.multiplies else array
 
     def from_hub(self, array: Any) -> Any:
-        """The inverse of `to_hub`."""
-        return array.T if self.multiplies else array
+        """The inverse of `to_hub`, and the same: a transpose undoes itself."""
+        return self.to_hub(array)
 
     def placed(self, mesh: AnyMesh) -> P:
         """The spec on a mesh. What its several axes do not divide evenly is divided over the first of them alone."""

@@ -33,12 +33,7 @@ def abstract_batch(job: Train, mesh: AnyMesh) -> Batch:
     return Batch(**arrays)
 
 
-def traced(
-    job: Train,
-    plan: Plan,
-    optimizer: optax.GradientTransformation,
-    mesh: AnyMesh,
-) -> jax.stages.Traced:
+def traced(job: Train, plan: Plan, optimizer: optax.GradientTransformation, mesh: AnyMesh) -> jax.stages.Traced:
     """The job's train step on `mesh`, whose devices need not be attached nor, if it is abstract, be any; its state is
     donated.
 

@@ -7,12 +7,11 @@ import numpy as np
 import pytest
 from jax.sharding import AbstractDevice, AbstractMesh, AxisType
 
-from bioinstruct_jax import settings
-from bioinstruct_jax.config import Train, Training
-from bioinstruct_jax.resources import resource
+from bioinstruct_jax.config import Training
 from bioinstruct_jax.training import program, sharding, state
 from bioinstruct_jax.training.optimizer import make_optimizer
 from tests.small import job, on_mesh, random_rows, ready
+from tests.test_config import preset
 
 
 def test_the_abstract_step_takes_what_the_run_has_and_gives_it_back():
@@ -33,25 +32,23 @@ def test_the_abstract_step_takes_what_the_run_has_and_gives_it_back():
 
 
 @pytest.mark.parametrize("sizes", [(1, 8, 1), pytest.param((2, 2, 2), marks=pytest.mark.slow)])
-@pytest.mark.parametrize("kind", ["TPU v5 lite", "TPU7x", "NVIDIA H200"])
+@pytest.mark.parametrize(
+    ("kind", "platform"), [("TPU v5 lite", "tpu"), ("TPU7x", "tpu"), ("NVIDIA H200", "gpu")], ids=lambda one: one
+)
 @pytest.mark.parametrize(
     "name", ["tiny", "small_cpu", "llama1_7b", "llama1_13b", "llama2_7b", "llama2_13b", "llama3_1_8b"]
 )
-def test_every_preset_is_lowered_for_every_kind_of_device_with_none_attached(name, kind, sizes):
+def test_every_preset_is_lowered_for_every_kind_of_device_with_none_attached(name, kind, platform, sizes):
     # Mutation: the products of q, k and v left whole over tensor (no program); the reference instead of a kernel.
-    text = resource("configs", f"{name}.yaml").read_text()
-    if name.startswith("llama1"):
-        text = text.replace("model:\n", "model:\n  weights: mine\n")
-    this = settings.loads(text, job=Train, where=name)
+    this = preset(name)
     this = replace(this, training=replace(this.training, batch_rows=16, micro_batches=2))
     shape = this.model.shape if this.model.shape.vocab_size else replace(this.model.shape, vocab_size=4096)
-    platform = kind.split()[0].lower().replace("nvidia", "gpu").replace("tpu7x", "tpu")
     device = AbstractDevice(device_kind=kind, num_cores=None, platform=platform)
     mesh = AbstractMesh(sizes, sharding.AXES, axis_types=(AxisType.Explicit,) * 3, abstract_device=device)
     plan = state.plan(this, shape, mesh)
     sharding.check_divisible(mesh, shape, plan.weights, 8)
     step = program.traced(this, plan, make_optimizer(this.optimizer, 20), mesh)
-    lowered = step.lower(lowering_platforms=({"gpu": "cuda"}.get(platform, platform),)).as_text()
-    kernel = {"tpu": "tpu_custom_call", "gpu": "triton"}[platform]
+    lowers_as, kernel = {"tpu": ("tpu", "tpu_custom_call"), "gpu": ("cuda", "triton")}[platform]
+    lowered = step.lower(lowering_platforms=(lowers_as,)).as_text()
     assert kernel in lowered
     assert lowered.count("tf.aliasing_output") + lowered.count("jax.buffer_donor") >= len(jax.tree.leaves(plan.trained))
