@@ -296,7 +296,8 @@ def test_a_run_killed_in_a_save_goes_on_though_the_checkpoint_before_is_torn(sto
 
 @pytest.mark.slow
 def test_a_run_in_a_bucket_that_takes_nothing_ends_with_its_own_code(store, finished, tmp_path):
-    # Mutation: the metrics that cannot be written end the run at once, with code 2, or hide what ended it.
+    # Mutations: the metrics that cannot be written end the run at once, with code 2, or hide what ended it; orbax and
+    # its threads print what they make of it.
     file = write(tmp_path, runs_dir="gs://bucket/runs", training={"save_failures": 1, "checkpoint_every": 1})
 
     def refuse(name: str) -> None:
@@ -307,7 +308,8 @@ def test_a_run_in_a_bucket_that_takes_nothing_ends_with_its_own_code(store, fini
     said = _ends(_start(file), 4)
     assert "the checkpoint of step 3 could not be written to gs://bucket/runs/run/checkpoints" in said
     assert "The run goes on; 0 more in a row are tolerated (training.save_failures)" in said
-    assert said.splitlines()[-1].startswith("error: the checkpoint of step 4 could not be written")
+    assert "Traceback" not in said, said
+    assert said.splitlines()[-1].startswith("error: the checkpoint of step 4 could not be written"), said
     store.full, store.on_upload = None, lambda name: None
     assert "going on from step 2" in _ends(_start(file), 0)
     _same(store, finished)

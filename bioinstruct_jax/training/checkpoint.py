@@ -18,7 +18,7 @@ from orbax.checkpoint import options
 from upath import UPath
 
 from bioinstruct_jax import files
-from bioinstruct_jax.training import manifest, processes
+from bioinstruct_jax.training import manifest, noise, processes
 from bioinstruct_jax.training.manifest import MANIFEST, STATE, Saved
 from bioinstruct_jax.training.state import State
 
@@ -61,6 +61,7 @@ class Checkpoints:
         self._damaged: set[int] = set()  # steps that were found so, and not written again
         self._writing: threading.Thread | None = None
         self._error: Exception | None = None
+        noise.silence()
         self._checkpointer = ocp.AsyncCheckpointer(
             ocp.StandardCheckpointHandler(),
             async_options=options.AsyncOptions(timeout_secs=TIMEOUT, create_directories_asynchronously=False),
