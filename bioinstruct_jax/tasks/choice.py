@@ -137,6 +137,7 @@ CHOICE: Family[Choice, str] = Family(
     wordings=WORDINGS,
     formats=("letter", "letter_and_text"),
     gold=gold,
+    text=lambda item: "\n".join((item.question, *item.options)),
     render=render,
     parse=parse,
 )

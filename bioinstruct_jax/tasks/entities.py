@@ -71,6 +71,7 @@ ENTITIES: Family[Entities, Gold] = Family(
     wordings=WORDINGS,
     formats=("iob", "json"),
     gold=gold,
+    text=lambda item: item.text,
     render=render,
     parse=parse,
     form=form,

@@ -50,6 +50,7 @@ INFERENCE: Family[Inference, str] = Family(
     wordings=WORDINGS,
     formats=("label",),
     gold=lambda item: item.label,
+    text=lambda item: f"{item.first}\n{item.second}",
     render=render,
     parse=parse,
 )

@@ -69,6 +69,7 @@ LABELS: Family[Labelled, tuple[str, ...]] = Family(
     wordings=WORDINGS,
     formats=("names",),
     gold=lambda item: item.labels,
+    text=lambda item: item.text,
     render=render,
     parse=parse,
 )

@@ -48,6 +48,7 @@ NOTE: Family[Conversation, str] = Family(
     wordings=WORDINGS,
     formats=("text",),
     gold=lambda item: item.note,
+    text=lambda item: item.dialogue,
     render=render,
     parse=parse,
 )

@@ -60,6 +60,7 @@ OPEN_ANSWER: Family[OpenQuestion, str] = Family(
     wordings=WORDINGS,
     formats=("text",),
     gold=lambda item: item.answer,
+    text=lambda item: item.question,
     render=render,
     parse=parse,
 )

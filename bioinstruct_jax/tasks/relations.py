@@ -111,6 +111,7 @@ RELATIONS: Family[Pair, str] = Family(
     wordings=WORDINGS,
     formats=("class", "json"),
     gold=lambda item: item.label,
+    text=lambda item: item.text,
     render=render,
     parse=parse,
 )

@@ -46,6 +46,7 @@ SUMMARY: Family[Document, str] = Family(
     wordings=WORDINGS,
     formats=("text",),
     gold=lambda item: item.summary,
+    text=lambda item: item.text,
     render=render,
     parse=parse,
 )

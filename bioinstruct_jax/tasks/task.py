@@ -104,6 +104,7 @@ class Family(Generic[I, G]):
         gold: what an item's answer is.
         render: (item, task, format) -> input and output of a record.
         parse: (text, item, task, format) -> what the text says; equal to `gold` for the rendered output.
+        text: what an item is about, without what a prompt adds: two items of one text are about the same.
         form: (task, format) -> how the answer is to be written, said behind the wording; empty where nothing is to say.
     """
 
@@ -114,6 +115,7 @@ class Family(Generic[I, G]):
     gold: Callable[[I], G]
     render: Callable[[I, "Task[I, G]", str], tuple[str, str]]
     parse: Callable[[str, I, "Task[I, G]", str], Answer[G]]
+    text: Callable[[I], str]
     form: Callable[["Task[I, G]", str], str] = _unsaid
 
     def wording(self, seed: int, id: str) -> str:

@@ -71,6 +71,7 @@ YES_NO: Family[Question, str] = Family(
     wordings=WORDINGS,
     formats=("word",),
     gold=lambda item: item.answer,
+    text=lambda item: f"{item.question}\n{item.context}",
     render=render,
     parse=parse,
 )
