@@ -118,10 +118,10 @@ class Family(Generic[I, G]):
     text: Callable[[I], str]
     form: Callable[["Task[I, G]", str], str] = _unsaid
 
-    def wording(self, seed: int, id: str) -> str:
-        """The instruction for a row: a pure function of both."""
+    def wording(self, seed: int, id: str) -> int:
+        """The place of a row's instruction among the wordings: a pure function of seed and row."""
         digest = hashlib.sha256(f"{seed}\0{self.name}\0{id}".encode()).digest()
-        return self.wordings[int.from_bytes(digest[:8], "big") % len(self.wordings)]
+        return int.from_bytes(digest[:8], "big") % len(self.wordings)
 
 
 @dataclass(frozen=True)

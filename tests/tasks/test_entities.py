@@ -58,7 +58,7 @@ def test_wordings():
     assert len(set(ENTITIES.wordings)) == len(ENTITIES.wordings) >= 8
     for wording in ENTITIES.wordings:
         assert re.findall(r"\{(\w*)\}", wording) == ["subject"]
-    drawn = Counter(ENTITIES.wording(1, f"train:{number}") for number in range(1000))
+    drawn = Counter(ENTITIES.wording(1, f"train:{number}") for number in range(1000))  # mutation: not of the id
     assert len(drawn) == len(ENTITIES.wordings)
     assert min(drawn.values()) > 50
     for task in TASKS:

@@ -1,0 +1,1 @@
+"""From corpora to instruction rows: rendered, compared, balanced, counted and audited."""

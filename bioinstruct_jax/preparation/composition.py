@@ -1,0 +1,89 @@
+"""What a preparation is made of: rows, words, lengths, labels and wordings, by source and by family."""
+
+import re
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+from bioinstruct_jax.data.sample import Sample
+
+WORD = re.compile(r"\w+|[^\w\s]")  # a word or a sign; what a tokenizer makes of it is about a third more
+
+
+@dataclass
+class Share:
+    """Rows of one kind.
+
+    Attributes:
+        rows: written, copies among them.
+        input, output: words and signs of a row -> rows that have so many.
+    """
+
+    rows: int = 0
+    input: Counter[int] = field(default_factory=Counter)
+    output: Counter[int] = field(default_factory=Counter)
+    labels: Counter[str] = field(default_factory=Counter)
+    wordings: Counter[int] = field(default_factory=Counter)
+    formats: Counter[str] = field(default_factory=Counter)
+
+    def add(self, sample: Sample, times: int) -> None:
+        self.rows += times
+        self.input[words(sample.input)] += times
+        self.output[words(sample.output)] += times
+        self.wordings[sample.wording] += times
+        self.formats[sample.format] += times
+        for label in sample.labels:
+            self.labels[label] += times
+
+    def summary(self) -> dict[str, Any]:
+        """Counts, and medians, 95th percentiles and maxima of the lengths; for JSON."""
+        return {
+            "rows": self.rows,
+            "words": {"input": total(self.input), "output": total(self.output)},
+            "input_words": quantiles(self.input),
+            "output_words": quantiles(self.output),
+            "labels": dict(self.labels.most_common()),
+            "wordings": [self.wordings[place] for place in range(max(self.wordings, default=-1) + 1)],
+            "formats": dict(sorted(self.formats.items())),
+        }
+
+
+class Composition:
+    """Counted row by row, in memory that does not grow with them."""
+
+    def __init__(self) -> None:
+        self.by_source: dict[tuple[str, str], Share] = {}  # of (task, split)
+        self.by_family: dict[tuple[str, str], Share] = {}  # of (family, split)
+
+    def add(self, sample: Sample, times: int) -> None:
+        for shares, name in ((self.by_source, sample.source), (self.by_family, sample.family)):
+            shares.setdefault((name, sample.split), Share()).add(sample, times)
+
+    def summary(self) -> dict[str, Any]:
+        return {"sources": _nested(self.by_source), "families": _nested(self.by_family)}
+
+
+def words(text: str) -> int:
+    return sum(1 for _ in WORD.finditer(text))
+
+
+def total(lengths: Counter[int]) -> int:
+    return sum(length * rows for length, rows in lengths.items())
+
+
+def quantiles(lengths: Counter[int]) -> dict[str, int]:
+    """The least length that half, 95 % and all of the rows do not go beyond."""
+    rows, seen, found = sum(lengths.values()), 0, {}
+    due = [("median", 0.5), ("p95", 0.95), ("max", 1.0)]
+    for length in sorted(lengths):
+        seen += lengths[length]
+        while due and seen >= due[0][1] * rows:
+            found[due.pop(0)[0]] = length
+    return found
+
+
+def _nested(shares: dict[tuple[str, str], Share]) -> dict[str, dict[str, Any]]:
+    made: dict[str, dict[str, Any]] = {}
+    for (name, split), share in shares.items():
+        made.setdefault(name, {})[split] = share.summary()
+    return made

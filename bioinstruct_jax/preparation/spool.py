@@ -1,0 +1,103 @@
+"""Rendered rows on disk, part by part: a part is one split of one task, so that any number of processes makes the same.
+
+A part is read twice or three times (compared, chosen, written), and nothing of it stays in memory. Its lines are JSON
+arrays: the columns of a Sample in order, then what is compared.
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from dataclasses import astuple, dataclass
+from multiprocessing import get_context
+from pathlib import Path
+
+from bioinstruct_jax import files
+from bioinstruct_jax.data.sample import Sample
+from bioinstruct_jax.preparation.rows import Rendered, rendered
+from bioinstruct_jax.tasks.table import TASKS
+
+
+@dataclass(frozen=True)
+class Part:
+    """One split of one task, to be rendered.
+
+    Attributes:
+        file: where its rows go; local.
+        corpora: the user's folder of corpora.
+    """
+
+    task: str
+    split: str
+    format: str | None
+    seed: int
+    corpora: str
+    file: Path
+
+    @property
+    def name(self) -> str:
+        return f"{self.task}/{self.split}"
+
+    def rows(self) -> Iterator[Rendered]:
+        """What `write` wrote."""
+        with self.file.open(encoding="utf-8") as lines:
+            for line in lines:
+                *columns, labels, about, free = json.loads(line)
+                yield Rendered(Sample(*columns, tuple(labels)), about, free)
+
+
+def write(part: Part) -> int:
+    """Render a part into its file; returns the number of rows. Raises what `rendered` raises."""
+    count = 0
+    found = rendered(TASKS[part.task], files.path(part.corpora), part.split, seed=part.seed, format=part.format)
+    with part.file.open("w", encoding="utf-8") as lines:
+        for row in found:
+            lines.write(json.dumps([*astuple(row.sample), row.about, row.free]) + "\n")
+            count += 1
+    return count
+
+
+def write_all(parts: list[Part], workers: int, told: Callable[[int, int], None]) -> tuple[list[int], list[str]]:
+    """Render all parts.
+
+    Args:
+        workers: processes at most; 1: this one alone.
+        told: called with how many parts are done, and of how many.
+
+    Returns:
+        Rows of each part (0 for one that could not be made), and the errors of those, in the order of the parts.
+    """
+    counts, errors = [0] * len(parts), [""] * len(parts)
+    told(0, len(parts))
+    if workers == 1 or len(parts) < 2:
+        for place, part in enumerate(parts):
+            counts[place], errors[place] = _attempt(part)
+            told(place + 1, len(parts))
+    else:
+        with ProcessPoolExecutor(min(workers, len(parts)), mp_context=get_context("spawn")) as pool:
+            # The largest files take longest: they are begun first, so that none is left for the end.
+            order = sorted(range(len(parts)), key=lambda place: -_size(parts[place]))
+            waiting = {pool.submit(_attempt, parts[place]): place for place in order}
+            left = set(waiting)
+            while left:
+                done, left = wait(left, return_when=FIRST_COMPLETED)
+                for one in done:
+                    counts[waiting[one]], errors[waiting[one]] = one.result()
+                told(len(parts) - len(left), len(parts))
+    return counts, [error for error in errors if error]
+
+
+def _attempt(part: Part) -> tuple[int, str]:
+    try:
+        return write(part), ""
+    except (ValueError, OSError) as error:
+        return 0, str(error)
+
+
+def _size(part: Part) -> int:
+    """Bytes of the files of a part, as far as they can be told."""
+    task = TASKS[part.task]
+    place = files.path(part.corpora) / task.folder
+    try:
+        return sum((place / name).stat().st_size for name in task.split(part.split).files)
+    except OSError:
+        return 0
