@@ -41,8 +41,9 @@ class Part:
         """What `write` wrote."""
         with self.file.open(encoding="utf-8") as lines:
             for line in lines:
-                *columns, labels, about, free = json.loads(line)
-                yield Rendered(Sample(*columns, tuple(labels)), about, free)
+                *columns, about, free = json.loads(line)
+                columns[-1] = tuple(columns[-1])  # the labels
+                yield Rendered(Sample(*columns), about, free)
 
 
 def write(part: Part) -> int:

@@ -1,0 +1,56 @@
+"""What `prepare --list` says: every task, and which of its files are there."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from upath import UPath
+
+from bioinstruct_jax.tasks.table import TASKS
+from bioinstruct_jax.tasks.task import Task
+
+HEAD = ("task", "family", "splits (rows known)", "licence", "here", "reader")
+
+
+@dataclass(frozen=True)
+class Availability:
+    """Which splits of a task can be read from a folder, and which files of the others are missing."""
+
+    there: tuple[str, ...]
+    missing: tuple[str, ...]
+
+    @property
+    def word(self) -> str:
+        if not self.missing:
+            return "yes"
+        return " ".join(self.there) if self.there else "no"
+
+
+def availability(task: Task[Any, Any], corpora: UPath) -> Availability:
+    """Raises OSError where the folder cannot be looked into."""
+    there, missing = [], []
+    for split in task.splits:
+        lost = [f"{task.folder}/{name}" for name in split.files if not (corpora / task.folder / name).exists()]
+        missing += lost
+        if not lost:
+            there.append(split.name)
+    return Availability(tuple(there), tuple(dict.fromkeys(missing)))
+
+
+def rows(corpora: UPath) -> list[tuple[str, ...]]:
+    """A row for each task, under `HEAD`."""
+    listed: list[tuple[str, ...]] = []
+    for task in TASKS.values():
+        splits = " ".join(
+            f"{split.name} {split.count:,}" if split.count is not None else split.name for split in task.splits
+        )
+        tried = "tried" if task.tried else "not yet tried on the real file"
+        listed.append((task.name, task.family.name, splits, task.licence.kind, availability(task, corpora).word, tried))
+    return listed
+
+
+def columns(head: tuple[str, ...], body: list[tuple[str, ...]]) -> str:
+    """A table in plain text, each column as wide as its widest cell."""
+    table = [head, *body]
+    widths = [max(len(row[place]) for row in table) for place in range(len(head))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table]
+    return "\n".join([lines[0], "  ".join("-" * width for width in widths), *lines[1:]])
