@@ -27,13 +27,9 @@ class Availability:
 
 def availability(task: Task[Any, Any], corpora: UPath) -> Availability:
     """Raises OSError where the folder cannot be looked into."""
-    there, missing = [], []
-    for split in task.splits:
-        lost = [f"{task.folder}/{name}" for name in split.files if not (corpora / task.folder / name).exists()]
-        missing += lost
-        if not lost:
-            there.append(split.name)
-    return Availability(tuple(there), tuple(dict.fromkeys(missing)))
+    lost = {split.name: task.missing(corpora, split.name) for split in task.splits}
+    there = tuple(split for split, names in lost.items() if not names)
+    return Availability(there, tuple(dict.fromkeys(name for names in lost.values() for name in names)))
 
 
 def rows(corpora: UPath) -> list[tuple[str, ...]]:

@@ -62,7 +62,7 @@ def find(job: Prepare, work: Path) -> Found:
     for source in job.sources:
         task = TASKS[source.task]
         for split in source.made:
-            lost = _lost(source.task, split, job)
+            lost = task.missing(corpora, split)
             if lost:
                 missing.append(Missing(source.task, split, lost))
             else:
@@ -80,12 +80,6 @@ def find(job: Prepare, work: Path) -> Found:
                 if split != "train":
                     others.append(_part(job, work, len(parts) + len(others), task.name, split, None))
     return Found(parts, others, missing)
-
-
-def _lost(task: str, split: str, job: Prepare) -> tuple[str, ...]:
-    folder = TASKS[task].folder
-    place = files.path(job.corpora) / folder
-    return tuple(f"{folder}/{name}" for name in TASKS[task].split(split).files if not (place / name).exists())
 
 
 def _part(job: Prepare, work: Path, number: int, task: str, split: str, format: str | None) -> Part:

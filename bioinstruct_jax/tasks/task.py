@@ -167,6 +167,11 @@ class Task(Generic[I, G]):
                 return one
         raise ValueError(f"{self.name} has no split {name!r}; it has {', '.join(one.name for one in self.splits)}")
 
+    def missing(self, corpora: UPath, split: str) -> tuple[str, ...]:
+        """The files of a split that are not in the user's folder, by their paths there; raises ValueError as `split`."""
+        place = corpora / self.folder
+        return tuple(f"{self.folder}/{name}" for name in self.split(split).files if not (place / name).exists())
+
     def items(self, corpora: UPath, split: str) -> Iterator[Any]:
         """The items of a split.
 
@@ -177,11 +182,9 @@ class Task(Generic[I, G]):
             FileNotFoundError: it is not there; says where it is to be had and under which terms.
             CorpusError: a file is not what its publisher ships.
         """
-        part, place = self.split(split), corpora / self.folder
-        missing = [name for name in part.files if not (place / name).exists()]
-        if missing:
+        if missing := self.missing(corpora, split):
             raise FileNotFoundError(
-                f"{self.name}: {place / missing[0]} is missing. {self.title} ({self.licence.name}, "
+                f"{self.name}: {corpora / missing[0]} is missing. {self.title} ({self.licence.name}, "
                 f"{self.licence.kind}): {self.licence.obtain}"
             )
-        yield from self.read(place, part)
+        yield from self.read(corpora / self.folder, self.split(split))
