@@ -23,6 +23,7 @@ FREE = [
     "run_folder",
     "data",
     "evaluation",
+    "similarity",
     "tasks",
     "reporting",
 ]
