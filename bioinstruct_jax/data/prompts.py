@@ -162,13 +162,14 @@ def _bos(template: Template) -> list[Piece]:
     return [Piece(template.bos, control=True)] if template.bos is not None else []
 
 
-def _question(record: Record) -> str:
-    return f"{record.instruction.strip()}\n\n{record.input.strip()}".strip()
+def question(instruction: str, text: str) -> str:
+    """The user's message in a chat: the instruction, and behind an empty line what it is about, if anything."""
+    return f"{instruction.strip()}\n\n{text.strip()}".strip()
 
 
 def _llama2(record: Record, template: Template) -> tuple[list[Piece], list[Piece]]:
     """https://github.com/meta-llama/llama, generation.py, chat_completion: every turn has its own BOS and EOS."""
-    users = [user.strip() for user, _ in record.history] + [_question(record)]
+    users = [user.strip() for user, _ in record.history] + [question(record.instruction, record.input)]
     if record.system:
         users[0] = f"<<SYS>>\n{record.system.strip()}\n<</SYS>>\n\n{users[0]}"
     prompt: list[Piece] = []
@@ -191,7 +192,7 @@ def _llama3(record: Record, template: Template) -> tuple[list[Piece], list[Piece
     for user, answer in record.history:
         prompt += [*header("user", user.strip()), Piece(end, True)]
         prompt += [*header("assistant", answer.strip()), Piece(end, True)]
-    prompt += [*header("user", _question(record)), Piece(end, True), *header("assistant", "")]
+    prompt += [*header("user", question(record.instruction, record.input)), Piece(end, True), *header("assistant", "")]
     return prompt, [Piece(record.output.strip(), target=True), Piece(end, True, True)]
 
 
@@ -199,8 +200,8 @@ def _own(record: Record, template: Template) -> tuple[list[Piece], list[Piece]]:
     prompt, answer = _chat(
         template.tokenizer, template.tokenizer.get_chat_template(), bool(record.system), len(record.history)
     )
-    texts = {_slot("user", len(record.history)): _question(record), _slot("answer"): record.output.strip()}
-    texts[_slot("system")] = record.system.strip()
+    texts = {_slot("user", len(record.history)): question(record.instruction, record.input)}
+    texts |= {_slot("answer"): record.output.strip(), _slot("system"): record.system.strip()}
     for turn, (user, reply) in enumerate(record.history):
         texts |= {_slot("user", turn): user.strip(), _slot("assistant", turn): reply.strip()}
 
