@@ -224,7 +224,7 @@ class Source:
 
     @model_validator(mode="after")
     def _columns(self) -> "Source":
-        known = ("id", "instruction", "input", "output", "category", "system", "messages")
+        known = ("id", "instruction", "input", "output", "category", "system", "messages", "licence")
         for ours in self.columns:
             if ours not in known:
                 raise ValueError(f"columns: unknown field {ours!r}; the fields are {', '.join(known)}")

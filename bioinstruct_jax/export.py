@@ -151,6 +151,7 @@ def merge_into(name: str, job: Export) -> None:
             dtype=dtype.name,
             sha256=written.so_far[-1][1],
             gap=found.lines(),
+            restricted=model_card.made_of_restricted({"base": base, "adapter": adapter}),
         )
         merged_folder.finish(out, shape, generation, dtype.name, card)
     print("\n".join([*found.lines(), f"merged model: {out}"]))

@@ -157,7 +157,7 @@ def run(job: Train, interrupt: Interrupt, *, accept_changes: bool = False) -> No
     from bioinstruct_jax import run_folder
     from bioinstruct_jax.data import dataset
     from bioinstruct_jax.data.batch import micro_batches, row_numbers
-    from bioinstruct_jax.interop import base, results, start
+    from bioinstruct_jax.interop import base, model_card, results, start
     from bioinstruct_jax.model.loss import Batch
     from bioinstruct_jax.reporting import run_report
     from bioinstruct_jax.reporting.plot import loss_plot
@@ -206,6 +206,8 @@ def run(job: Train, interrupt: Interrupt, *, accept_changes: bool = False) -> No
         stack.enter_context(jax.set_mesh(mesh))
         origin = base.resolve(job, len(data.tokenizer))
         adapter = start.resolve(job, origin.shape, data.template)
+        made_of = {"base": origin.folder, "adapter": adapter.folder if adapter else None}
+        data.report["restricted_before"] = model_card.made_of_restricted(made_of)
         plan = state.plan(job, origin.shape, mesh)
         micro_rows = training.batch_rows // training.micro_batches
         sharding.check_divisible(mesh, origin.shape, plan.weights, micro_rows)

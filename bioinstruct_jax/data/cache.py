@@ -44,7 +44,8 @@ def cached_rows(
 ) -> rows.Built:
     """``rows.build``, or its result from `cache_dir` if it is there and whole. The report gains the fingerprint.
 
-    A damaged entry is reported and built again; a cache that cannot be written is reported and done without.
+    A damaged entry is reported and built again; a cache that cannot be written is reported and done without. The tokens
+    of restricted records, which can be read back as text, are kept on a disk of this machine or not at all.
 
     Raises:
       ValueError: as ``rows.build``; or `cache_dir` is no path.
@@ -58,6 +59,9 @@ def cached_rows(
         records, template, fast, length=length, packing=packing, over_length=over_length, on_progress=on_progress
     )
     built.report["fingerprint"] = name
+    if not files.is_local(folder) and any(record.restricted for record in records):
+        log.warning("token rows of restricted records are not kept in %s, which is not on this machine", folder)
+        return built
     try:
         save(folder, built)
     except Exception as error:  # a bucket's client raises what it likes; the rows are there all the same

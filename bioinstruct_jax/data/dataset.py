@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from bioinstruct_jax import config as configuration
 from bioinstruct_jax.data import tokenizer as tokenizers
 from bioinstruct_jax.data.cache import cached_rows, cached_tokenizer
+from bioinstruct_jax.data.guard import RestrictedError
 from bioinstruct_jax.data.mixture import mix
 from bioinstruct_jax.data.prompts import Template, render, template
 from bioinstruct_jax.data.records import BadRow, Record
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 class Dataset:
     """What a job trains on. `held_out` is None where the configuration holds nothing out; `report` is data.json.
 
-    `members` names the records in each row of `train`.
+    `members` names the records in each row of `train`, and `restricted` those whose text is not to be shown.
     """
 
     train: Rows
@@ -35,6 +36,7 @@ class Dataset:
     template: Template
     report: dict
     bad_rows: list[BadRow]
+    restricted: frozenset[str] = frozenset()
 
 
 def load(
@@ -47,11 +49,18 @@ def load(
       on_progress: called with a phase (``training tokenizer``, ``tokenizing``), records done and records in all.
 
     Raises:
-      ValueError: a setting that does not fit the data, or nothing left to train on or to hold out.
+      ValueError: a setting that does not fit the data, or nothing left to train on or to hold out; a RestrictedError
+        where restricted rows meet a setting that would send or publish something of them.
       OSError: a source that cannot be read.
     """
     data = config.data
     mixture = mix(data.sources, seed=config.seed, on_bad_row=data.on_bad_row)
+    restricted = frozenset(record.id for record in mixture.records if record.restricted)
+    if restricted and config.track == "wandb":
+        raise RestrictedError(
+            f"track: wandb sends a run's settings and the lines of its screen elsewhere, and {len(restricted):,} rows "
+            "of data.sources are restricted; set track to tensorboard, which writes into the run folder, or to none"
+        )
     records: Sequence[Record] = mixture.records
     held_out: Sequence[Record] = ()
     if data.held_out:
@@ -93,7 +102,8 @@ def load(
         "train": train.report,
         "held_out": held.report if held else None,
     }
-    return Dataset(train.rows, train.members, held.rows if held else None, fast, form, report, mixture.bad_rows)
+    held_rows = held.rows if held else None
+    return Dataset(train.rows, train.members, held_rows, fast, form, report, mixture.bad_rows, restricted)
 
 
 def _some(built: Built, purpose: str, bad: list[BadRow]) -> Built:
@@ -117,8 +127,14 @@ def texts(records: Sequence[Record], name: str) -> list[str]:
     """The texts of records as a template writes them, for training a tokenizer; what it refuses is left out.
 
     Raises:
-      ValueError: the template `name` needs special tokens or a chat template, which a trained tokenizer never has.
+      ValueError: the template `name` needs special tokens or a chat template, which a trained tokenizer never has; a
+        RestrictedError for restricted records, whose words would be the tokenizer's.
     """
+    if restricted := sum(record.restricted for record in records):
+        raise RestrictedError(
+            f"a tokenizer trained on {restricted:,} restricted records would have words of theirs in its vocabulary, "
+            "which is published with an adapter; take one that is there (tokenizer.path), or leave these records out"
+        )
     form = template(name, tokenizers.train([], tokenizers.SMALLEST))
     written = []
     for record in records:

@@ -18,8 +18,9 @@ from bioinstruct_jax.data.records import BadRow, Record, SourceError
 class Mixture:
     """What was read.
 
-    ``sources`` has for each source its path, format, rows read = bad + filtered (by category) + kept, the copies that
-    the kept ones became by weight, and the sha256 of the file's bytes (of the records for a data set of the hub).
+    ``sources`` has for each source its path, format, rows read = bad + filtered (by category) + kept, how many of the
+    kept are restricted, the copies that the kept ones became by weight, and the sha256 of the file's bytes (of the
+    records for a data set of the hub).
     """
 
     records: list[Record]
@@ -66,6 +67,7 @@ def mix(sources: Iterable[Source], *, seed: int, on_bad_row: Literal["report", "
                 "bad": bad,
                 "filtered": len(rows) - len(kept),
                 "kept": len(kept),
+                "restricted": sum(row.restricted for row in kept),
                 "copies": len(records) - before,
                 "sha256": sha256 or _digest(rows),
             }
@@ -88,10 +90,11 @@ def copies(record: Record, weight: float, seed: int) -> int:
 
 def _of_categories(rows: list[Record], source: Source) -> list[Record]:
     wanted = {category.strip().casefold(): category for category in source.categories}
-    found = Counter(row.category.casefold() for row in rows)
+    found = {row.category.casefold() for row in rows}
     missing = [category for key, category in wanted.items() if key not in found]
-    if missing:
-        names = ", ".join(f"{name[:40] or '(none)'} ({count})" for name, count in found.most_common(30))
+    if missing:  # any column can be taken for the category's, so that of a restricted row is not shown either
+        named = Counter("(restricted)" if row.restricted else row.category.casefold() for row in rows)
+        names = ", ".join(f"{name[:40] or '(none)'} ({count})" for name, count in named.most_common(30))
         raise SourceError(f"{source.path}: categories: no row has {', '.join(missing)}; the file has {names}")
     return [row for row in rows if not wanted or row.category.casefold() in wanted]
 

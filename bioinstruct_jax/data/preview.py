@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bioinstruct_jax.config import Train
-from bioinstruct_jax.data import dataset
-from bioinstruct_jax.data.batch import batch
+from bioinstruct_jax.data import dataset, guard
+from bioinstruct_jax.data.batch import batch, row_numbers
 from bioinstruct_jax.data.dataset import Dataset
 from bioinstruct_jax.data.tokenizer import control_tokens
 
@@ -48,7 +48,8 @@ def print_preview(config: Train, count: int) -> None:
 def preview(data: Dataset, count: int, *, seed: int) -> Text:
     """The first `count` rows of the first epoch, segment by segment, with marks that tell the weights without colour.
 
-    Blanks and other characters that cannot be seen are written as signs; ``LEGEND`` explains them.
+    Blanks and other characters that cannot be seen are written as signs; ``LEGEND`` explains them. In place of a
+    restricted record's segment stands what `guard.shown` gives.
     """
     from rich.text import Text
 
@@ -57,6 +58,7 @@ def preview(data: Dataset, count: int, *, seed: int) -> Text:
     if count == 0:
         return shown
     rows = batch(data.train, 0, seed=seed, size=count)
+    numbers = row_numbers(len(data.train.tokens), 0, seed=seed, size=count)
     control = frozenset(control_tokens(data.tokenizer).values())
     for row in range(count):
         segments = rows["segments"][row]
@@ -65,7 +67,10 @@ def preview(data: Dataset, count: int, *, seed: int) -> Text:
             tokens = rows["tokens"][row][segments == segment].tolist()
             weights = rows["weights"][row][segments == segment].tolist()
             shown.append(f"-- segment {segment}: {len(tokens)} tokens, {sum(weights)} with loss\n", "bold")
-            shown.append(_segment(tokens, weights, data.tokenizer, control))
+            if data.members[numbers[row]][segment - 1] in data.restricted:
+                shown.append(guard.shown(_decode(tokens, data.tokenizer), True), CONTEXT)
+            else:
+                shown.append(_segment(tokens, weights, data.tokenizer, control))
             shown.append("\n")
     return shown
 

@@ -4,15 +4,16 @@ import hashlib
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import PurePosixPath
 
 from upath import UPath
 
 from bioinstruct_jax import files
 from bioinstruct_jax.config import Source
-from bioinstruct_jax.data import formats, hub
+from bioinstruct_jax.data import formats, guard, hub
 from bioinstruct_jax.data.jsonlines import json_rows
-from bioinstruct_jax.data.records import FIELDS, BadRow, Record, Row, SourceError, from_fields, from_messages
+from bioinstruct_jax.data.records import FIELDS, BadRow, Record, Row, RowError, SourceError, from_fields, from_messages
 from bioinstruct_jax.data.seeds import seed_files, seed_records
 from bioinstruct_jax.data.tables import csv_rows, parquet_rows
 from bioinstruct_jax.resources import resource
@@ -53,7 +54,7 @@ def _read(source: Source) -> Iterator[Record | BadRow]:
     else:
         found = _converted(_rows(source, form), source, form)
     unseen = set(source.columns.values())
-    keys: dict[str, object] = {}
+    first: Row | None = None
     bad: list[BadRow] = []
     good = 0
     for row, item in found:
@@ -63,7 +64,7 @@ def _read(source: Source) -> Iterator[Record | BadRow]:
             bad.append(item)
         if unseen and isinstance(row.value, dict):
             unseen -= row.value.keys()
-            keys = keys or row.value
+            first = first or row
         yield item
     if not good and not bad:
         raise SourceError("no rows: the source is empty")
@@ -72,8 +73,12 @@ def _read(source: Source) -> Iterator[Record | BadRow]:
         raise SourceError(f"every row is bad, read as {form}; the first: {reasons}. Check format and columns")
     if unseen:
         names = ", ".join(map(repr, sorted(unseen)))
-        first = ", ".join(repr(key)[:40] for key in list(keys)[:12])
-        raise SourceError(f"columns: no row has a field {names}; the first row has {first or 'none'}")
+        has = "; no row has any"
+        if first and isinstance(first.value, dict):
+            hidden = first.hidden(source.columns.get("licence", "licence"), _labelled(source, form))
+            keys = guard.shown(", ".join(repr(key)[:40] for key in list(first.value)[:12]), hidden)
+            has = f"; the first row has {keys or 'none'}"
+        raise SourceError(f"columns: no row has a field {names}{has}")
 
 
 def _rows(source: Source, form: str) -> Iterator[Row]:
@@ -98,9 +103,11 @@ def _converted(rows: Iterator[Row], source: Source, form: str) -> Iterator[tuple
     name = PurePosixPath(source.path).name
     instruction, messages = (source.columns.get(field, field) for field in ("instruction", "messages"))
     convert: Callable[..., Record]
+    licence = source.columns.get("licence", "licence")
+    labelled = _labelled(source, form)
     for row in rows:
         if row.reason:
-            yield row, row.bad(source.path, row.reason)
+            yield row, row.bad(source.path, row.reason, hidden=row.hidden(licence, labelled))
             continue
         match form:
             case "alpaca":
@@ -112,8 +119,15 @@ def _converted(rows: Iterator[Row], source: Source, form: str) -> Iterator[tuple
                 convert = from_messages if messages in fields and instruction not in fields else from_fields
         try:
             yield row, convert(row.value, source.columns, default_id=f"{name}:{row.line}", source=source.path)
-        except ValueError as error:
-            yield row, row.bad(source.path, str(error))
+        except RowError as error:
+            yield row, row.bad(source.path, error, hidden=row.hidden(licence, labelled))
+
+
+def _labelled(source: Source, form: str) -> Callable[[], bool]:
+    """Whether the file of a source has the label of restricted rows; a table has it in a column that each row shows."""
+    if form in ("hub", "parquet"):
+        return lambda: False
+    return cache(lambda: guard.labelled(formats.path(source), csv=form == "csv"))
 
 
 def _seeds(source: Source) -> UPath:

@@ -1,9 +1,11 @@
 """The README.md of an adapter or a tuned model: what it is, what it was made from, and what it is not for."""
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import yaml
+from upath import UPath
 
 from bioinstruct_jax.config import Lora, Train
 from bioinstruct_jax.interop import vllm_check
@@ -30,6 +32,11 @@ model = AutoModelForCausalLM.from_pretrained("THIS_FOLDER")
 
 {_TEMPLATE}"""
 
+_RESTRICTED_TAG = "restricted-data"  # in the front matter, where what is made of a model finds it again
+_MUST_NOT = """\
+Weights can give back text that they were trained on. **Do not publish or share them, nor anything made of them, until \
+the terms under which the data was obtained were checked and allow it.**"""
+
 _QUANTIZED = {
     "int8": "int8, symmetric, a float32 scale for each output",
     "nf4": "nf4, a float32 scale for each 64 inputs (QLoRA, without its second quantisation)",
@@ -54,15 +61,16 @@ def card(
     Args:
         base: ``weights``, ``revision`` and ``sha256`` of the base model, ``seed`` if it is random, ``quantize`` if it
             was quantised; ``start`` with ``adapter`` and ``sha256`` if the training went on from one.
-        data: the run's data.json: ``sources``, ``train``, ``template``, ``tokenizer``.
+        data: the run's data.json: ``sources``, ``restricted_before``, ``train``, ``template``, ``tokenizer``.
         losses: of the run.
         sha256: of the trained weights (`hub_weights.base_hash`).
         versions: of the packages that matter, by name.
     """
     random, lora = job.model.weights == "random", job.trainable == "lora"
     sections = [
-        _front_matter(job),
+        _front_matter(job, _of_restricted(data)),
         f"# {job.name}\n\n{_summary(job)}",
+        *([f"## Trained on restricted data\n\n{_restricted(data)}"] if _of_restricted(data) else []),
         f"## Not for clinical use\n\n{_limits(random)}",
         f"## Data\n\n{_data(data)}",
         f"## Training\n\n{_training(job, losses, data)}",
@@ -84,6 +92,7 @@ def merged_card(
     sha256: str,
     lora: Lora,
     gap: list[str],
+    restricted: list[str],
 ) -> str:
     """The README.md of an adapter merged into its base.
 
@@ -91,14 +100,18 @@ def merged_card(
         base, adapter: their names, as the user or the adapter's config gives them.
         base_sha256, adapter_sha256, sha256: of the weights, the last of the merged ones (`hub_weights.base_hash`).
         gap: how far the merged model's logits are from those of base + adapter, in lines.
+        restricted: which of base and adapter were trained on restricted data (`made_of_restricted`).
     """
     fields: dict[str, Any] = {
         "library_name": "transformers",
         "pipeline_tag": "text-generation",
         "license": "other",
         "license_name": "base-model-and-data",
-        "tags": ["bioinstruct-jax", "biomedical", "instruction-tuning", "merged-lora"],
-    }
+        "tags": [
+            "bioinstruct-jax", "biomedical", "instruction-tuning", "merged-lora",
+            *([_RESTRICTED_TAG] if restricted else []),
+        ],
+    }  # fmt: skip
     if hub_id(base):
         fields |= {"base_model": base, "base_model_relation": "finetune"}
     rows = [
@@ -112,6 +125,7 @@ def merged_card(
     sections = [
         f"---\n{yaml.safe_dump(fields, sort_keys=False)}---",
         f"# {_shown(adapter)}, merged\n\nA LoRA adapter merged into `{_shown(base)}` with bioinstruct-jax.",
+        *([f"## Trained on restricted data\n\n{_before(restricted)} {_MUST_NOT}"] if restricted else []),
         f"## Not for clinical use\n\n{_limits(False)}",
         f"## How to use it\n\n{_LOAD}",
         "## Where it comes from\n\n" + "\n".join(["| | |", "| --- | --- |", *(f"| {a} | {b} |" for a, b in rows)]),
@@ -122,7 +136,40 @@ def merged_card(
     return "\n\n".join(sections) + "\n"
 
 
-def _front_matter(job: Train) -> str:
+def made_of_restricted(folders: Mapping[str, UPath | None]) -> list[str]:
+    """Which of these folders of adapters and models were trained on restricted data, by the cards in them.
+
+    Args:
+        folders: by the name to be returned; None, or one without a card of ours, says nothing.
+    """
+    found = []
+    for name, folder in folders.items():
+        card = folder / "README.md" if folder is not None else None
+        if card is not None and card.exists():
+            front = card.read_bytes().split(b"\n---", 1)[0].decode("utf-8", "replace")
+            if front.startswith("---") and re.search(rf"^\s*- {_RESTRICTED_TAG}\s*$", front, re.MULTILINE):
+                found.append(name)
+    return found
+
+
+def _of_restricted(data: dict[str, Any]) -> bool:
+    return bool(data["restricted_before"]) or any(source["restricted"] for source in data["sources"])
+
+
+def _restricted(data: dict[str, Any]) -> str:
+    named = [f"{source['restricted']:,} rows of {_shown(source['path'])}" for source in data["sources"]
+             if source["restricted"]]  # fmt: skip
+    lines = [f"Restricted rows in the data: {', '.join(named)}."] if named else []
+    if data["restricted_before"]:
+        lines.append(_before(data["restricted_before"]))
+    return " ".join([*lines, _MUST_NOT])
+
+
+def _before(made: list[str]) -> str:
+    return f"Trained on restricted data before, as its own card says: the {' and the '.join(made)}."
+
+
+def _front_matter(job: Train, restricted: bool) -> str:
     lora = job.trainable == "lora"
     fields: dict[str, Any] = {
         "library_name": "peft" if lora else "transformers",
@@ -132,6 +179,8 @@ def _front_matter(job: Train) -> str:
         "license_name": "base-model-and-data",
         "tags": ["bioinstruct-jax", "biomedical", "instruction-tuning", "jax", *(["lora"] if lora else [])],
     }
+    if restricted:
+        fields["tags"].append(_RESTRICTED_TAG)
     if hub_id(job.model.weights):
         fields["base_model"] = job.model.weights
         fields["base_model_relation"] = "adapter" if lora else "finetune"

@@ -61,6 +61,10 @@ def data_lines(data: dict) -> list[str]:
             lines += [f"{name}: left out {kind['count']:,}: {reason}" for reason, kind in built["dropped"].items()]
             if built["truncated"]["count"]:
                 lines.append(f"{name}: input shortened to fit in {built['truncated']['count']:,}")
+    if restricted := sum(source["restricted"] for source in data["sources"]):
+        lines.append(
+            f"{restricted:,} records are restricted: their text is shown nowhere; ask before you share the model"
+        )
     if data["bad_rows"]["count"]:
         lines.append(f"{data['bad_rows']['count']:,} bad rows were left out; see bad_rows.jsonl")
     return lines

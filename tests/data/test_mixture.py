@@ -33,7 +33,7 @@ def test_ids_are_unique_and_counts_add_up(write):
     assert max(Counter(row.id for row in mixture.records).values()) == 2
     assert len({row.id for row in mixture.records}) == 8
     assert [(bad.source, bad.line) for bad in mixture.bad_rows] == [(path, 3), (path, 3)]
-    told = {"path": path, "format": "alpaca", "read": 5, "bad": 1, "filtered": 0, "kept": 4}
+    told = {"path": path, "format": "alpaca", "read": 5, "bad": 1, "filtered": 0, "kept": 4, "restricted": 0}
     digest = hashlib.sha256(Path(path).read_bytes()).hexdigest()
     assert mixture.sources == [told | {"copies": 4, "sha256": digest}, told | {"copies": 8, "sha256": digest}]
 

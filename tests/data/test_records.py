@@ -120,7 +120,7 @@ def test_a_bad_chat_says_why(turns, reason):
 
 
 def test_the_excerpt_of_a_bad_row_is_short_and_printable():
-    bad = Row(3, None, "a\0\x1b[31m\udcff\n" + "é" * 300).bad("f", "why")
+    bad = Row(3, None, "a\0\x1b[31m\udcff\n" + "é" * 300).bad("f", "why", hidden=False)
     assert bad.text.startswith(r"a\x00\x1b[31m\udcff\né")
     assert bad.text.isprintable()
     assert bad.text.count("é") == 200 - 9

@@ -2,9 +2,10 @@ from dataclasses import replace
 
 import pytest
 import yaml
+from upath import UPath
 
 from bioinstruct_jax.config import Data, Lora, Model, Optimizer, Shape, Source, Tokenizer, Train, Training
-from bioinstruct_jax.interop.model_card import card
+from bioinstruct_jax.interop.model_card import card, made_of_restricted, merged_card
 from bioinstruct_jax.run_folder import Losses
 
 SHAPE = Shape(hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4)
@@ -19,9 +20,10 @@ JOB = Train(
 BASE = {"weights": JOB.model.weights, "revision": "abc", "seed": None, "sha256": "b" * 64}
 DATA = {
     "sources": [
-        {"path": "bio-nlp-umass/bioinstruct", "format": "hub", "kept": 25005, "bad": 0},
-        {"path": "/home/someone/secret|notes.jsonl", "format": "alpaca", "kept": 12, "bad": 3},
+        {"path": "bio-nlp-umass/bioinstruct", "format": "hub", "kept": 25005, "restricted": 0, "bad": 0},
+        {"path": "/home/someone/secret|notes.jsonl", "format": "alpaca", "kept": 12, "restricted": 0, "bad": 3},
     ],
+    "restricted_before": [],
     "tokenizer": {"name": "x", "size": 10, "fingerprint": "f" * 64},
     "template": {"name": "alpaca", "hash": "e" * 64},
     "train": {
@@ -120,3 +122,42 @@ def test_vllm_advice_for_high_ranks(rank, advice):
     text = _card(replace(JOB, lora=Lora(rank=rank)))
     assert ("vLLM" in text) == (advice is not None)
     assert advice is None or advice in text
+
+
+def test_a_model_trained_on_restricted_rows_is_marked_and_so_is_what_is_made_of_it(tmp_path):
+    # Mutations: the tag left out of either card; a README without front matter, or with the tag in its text alone.
+    assert "restricted" not in _card()
+    sources = [DATA["sources"][0] | {"restricted": 1234}, DATA["sources"][1]]
+    marked = _card(data=DATA | {"sources": sources})
+    assert "Restricted rows in the data: 1,234 rows of bio-nlp-umass/bioinstruct." in marked
+    assert "Do not publish" in marked
+    assert "restricted-data" in _front(marked)["tags"]
+    inherited = _card(data=DATA | {"restricted_before": ["base", "adapter"]})
+    assert "as its own card says: the base and the adapter." in inherited
+    assert "restricted-data" in _front(inherited)["tags"]
+    merged = [
+        merged_card(
+            base="x", base_sha256="b", adapter="y", adapter_sha256="a", dtype="float32", sha256="c", lora=JOB.lora,
+            gap=[], restricted=made,
+        )
+        for made in ([], ["adapter"])
+    ]  # fmt: skip
+    assert "restricted" not in merged[0]
+    assert "Do not publish" in merged[1]
+    texts = [
+        marked,
+        inherited,
+        merged[1],
+        _card(),
+        merged[0],
+        "no front matter\n- restricted-data\n---\n",
+        "---\n---\n",
+    ]
+    folders = {f"number_{place}": UPath(tmp_path / str(place)) for place in range(len(texts))}
+    for folder, text in zip(folders.values(), texts, strict=True):
+        folder.mkdir()
+        (folder / "README.md").write_text(text, encoding="utf-8")
+    crlf = marked.replace("\n", "\r\n")
+    (folders["number_0"] / "README.md").write_bytes(crlf.encode())
+    found = made_of_restricted(folders | {"none": None, "empty": UPath(tmp_path / "nowhere")})
+    assert found == ["number_0", "number_1", "number_2"]
