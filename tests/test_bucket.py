@@ -13,10 +13,13 @@ import pytest
 from upath import UPath
 
 from bioinstruct_jax import files, train
+from bioinstruct_jax.data.output.check import check
+from bioinstruct_jax.data.output.errors import OutputError
 from bioinstruct_jax.training.checkpoint import Checkpoints, SaveError
 from bioinstruct_jax.training.manifest import MANIFEST
 from bioinstruct_jax.training.metrics import Rows, read_rows
 from tests.object_store import ObjectStore
+from tests.outputs import CARD, ROW, contents, many, put, stop
 from tests.small import after
 from tests.tiny_run import write
 
@@ -57,6 +60,21 @@ def test_what_others_write_and_lose_is_seen_at_once(store):
     store.drop("bucket/runs/a")
     assert not (folder / "a").exists()
     assert folder.fs.find(folder.path) == ["bucket/runs/b"]
+
+
+@pytest.mark.parametrize("form", ["alpaca", "hub"])
+def test_prepared_rows_in_a_bucket_are_those_of_a_folder(store, tmp_path, form):
+    # Mutation: claim.contents with iterdir: the shards of an unfinished hub folder stay, and are told as strange.
+    card = CARD if form == "hub" else None
+    with pytest.raises(ZeroDivisionError):
+        stop("gs://bucket/rows", ROW, form=form, card=card)
+    assert "bucket/rows/index.json" not in store.objects
+    written = put("gs://bucket/rows", many(17), form, rows_per_shard=2)
+    assert written == put(tmp_path, many(17), form, rows_per_shard=2) == check(files.path("gs://bucket/rows"))
+    assert {f"bucket/rows/{name}" for name in contents(tmp_path)} == set(store.objects)
+    store.full = 403
+    with pytest.raises(OutputError, match=r"gs://bucket/other: cannot be written .*Forbidden"):
+        put("gs://bucket/other", many(3), form)
 
 
 def test_many_objects_are_listed_page_by_page_and_removed(store):

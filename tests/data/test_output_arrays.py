@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from bioinstruct_jax import files
+from bioinstruct_jax.data.output.arrays import ArrayShard
 from bioinstruct_jax.data.output.check import check
 from bioinstruct_jax.data.output.errors import OutputError
-from tests.outputs import contents
+from tests.outputs import ROW, contents, put
 
 # In a process that has no TensorFlow and no JAX, and in which whoever asks for an address fails.
 CODE = """
@@ -74,3 +75,18 @@ def test_tfds_reads_what_was_written_and_two_processes_write_the_same(tmp_path):
     (tmp_path / "a" / "tiny" / "1.0.0" / "tiny-train.array_record-00001").unlink()
     with pytest.raises(OutputError, match=r"tiny-train\.array_record-00001 is missing"):
         check(files.path(tmp_path / "a"))
+
+
+def test_a_system_without_array_record_is_told(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "array_record.python.array_record_module", None)
+    with pytest.raises(OutputError, match="needs the package array-record"):
+        put(tmp_path, [ROW], "tfds")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_is_an_error_of_the_system():
+    shard = ArrayShard(files.path("/dev/full"))
+    with pytest.raises(OSError, match="No space left"):  # noqa: PT012
+        for _ in range(1000):
+            shard.add(ROW)
+        shard.close()

@@ -3,6 +3,7 @@
 import json
 import os
 import tempfile
+import tracemalloc
 from dataclasses import replace
 
 import fsspec
@@ -17,7 +18,7 @@ from bioinstruct_jax.data import prompts
 from bioinstruct_jax.data.output import claim, folder
 from bioinstruct_jax.data.output.check import check
 from bioinstruct_jax.data.output.errors import OutputError
-from bioinstruct_jax.data.output.shards import COLUMNS
+from bioinstruct_jax.data.output.shards import COLUMNS, Sink
 from bioinstruct_jax.data.readers import read
 from bioinstruct_jax.data.records import Record
 from bioinstruct_jax.data.sample import Sample
@@ -165,3 +166,28 @@ def test_tfds_is_local():
     with pytest.raises(OutputError, match=r"memory://x.*tfds is written to a local folder only"):
         put("memory://x", [ROW], "tfds")
     assert not fsspec.filesystem("memory").exists("/x")
+
+
+def test_a_full_disk_and_an_impossible_folder_are_named(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match=r"file/out: cannot be written \(NotADirectoryError"):
+        put(tmp_path / "file" / "out", [ROW])
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Sink, "write", full)
+    with pytest.raises(OutputError, match=r"out: cannot be written \(OSError: .*No space left"):
+        put(tmp_path / "out", many(5), "parquet")
+
+
+@pytest.mark.parametrize("form", [form for form in folder.FORMS if form != "tfds"])
+def test_more_rows_need_no_more_memory(tmp_path, form):
+    # Mutation: `if len(self._rows) == ROW_GROUP` of ParquetShard away: all rows are kept.
+    peaks = []
+    for count in (1200, 6000):
+        tracemalloc.start()
+        put(tmp_path / str(count), (replace(ROW, id=str(n), input="a word " * 100) for n in range(count)), form)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < peaks[0] + 2**19

@@ -5,12 +5,14 @@ It lies in ``<folder>/<name>/<version>/``: ``tfds.data_source(name, data_dir=fol
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from upath import UPath
 
 from bioinstruct_jax import files
+from bioinstruct_jax.data.output.errors import OutputError
 from bioinstruct_jax.data.output.index import File
 from bioinstruct_jax.data.output.shards import COLUMNS, columns
 from bioinstruct_jax.data.sample import Sample
@@ -19,6 +21,17 @@ if TYPE_CHECKING:
     from tensorflow_datasets import features
 
 _NAME = "{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_INDEX}"  # how many there will be is not known while they are written
+
+
+def need() -> None:
+    """Raises OutputError where the package is missing that writes ArrayRecord."""
+    try:
+        import array_record.python.array_record_module  # noqa: F401
+    except ImportError as error:
+        raise OutputError(
+            f"form tfds needs the package array-record, which is made for few systems but Linux ({error}): pip install "
+            "array-record, or write parquet or hub here"
+        ) from error
 
 
 def name_of(dataset: str, split: str, place: int) -> str:
@@ -51,12 +64,23 @@ class ArrayShard:
     def add(self, sample: Sample) -> None:
         example = self._serializer.get_tf_example(self._features.encode_example(columns(sample)))
         record = example.SerializeToString(deterministic=True)  # a map has another order in each process otherwise
-        self._writer.write(record)
+        with _as_os_error():
+            self._writer.write(record)
         self.payload += len(record)
 
     def close(self) -> None:
-        self._writer.close()
+        with _as_os_error():
+            self._writer.close()
         files.settle(self._file)
+
+
+@contextmanager
+def _as_os_error() -> Iterator[None]:
+    """ArrayRecord has a RuntimeError for a full disk."""
+    try:
+        yield
+    except RuntimeError as error:
+        raise OSError(str(error)) from error
 
 
 def write_metadata(

@@ -50,13 +50,18 @@ class Output:
         A restricted row is not written where it may not be; the end of `writing` then raises, with all their counts.
 
         Raises:
-          OutputError: our own readers would refuse the row, or its source is not in the card as the row has it.
+          OutputError: our own readers would refuse the row, its source is not in the card as the row has it, or the
+            folder cannot be written.
         """
         if self._card is not None:
             if sample.restricted:
                 self._refused[sample.source] = self._refused.get(sample.source, 0) + 1
                 return
             self._card.expect(sample)
+        with _telling(self._folder):
+            self._write(sample)
+
+    def _write(self, sample: Sample) -> None:
         split = SPLITS[sample.split] if self._form in PUBLISHED else sample.split
         part = self._splits.setdefault(split, _Open([]))
         if part.shard is None:
@@ -108,6 +113,10 @@ class Output:
         refuse_restricted(self._refused, form=self._form)
         if not self._splits:
             raise OutputError(f"{self._folder}: not one row was given; nothing is written")
+        with _telling(self._folder):
+            self._finish()
+
+    def _finish(self) -> None:
         for part in self._splits.values():
             if part.shard is not None:
                 self._end(part)
@@ -144,6 +153,18 @@ class Output:
 
 
 @contextmanager
+def _telling(folder: UPath) -> Iterator[None]:
+    """Has a full disk, a forbidden bucket and the like say which folder they are about."""
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, OSError) or files.from_bucket(error):
+            said = " ".join(str(error).split())
+            raise OutputError(f"{folder}: cannot be written ({type(error).__name__}: {said})") from error
+        raise
+
+
+@contextmanager
 def writing(
     folder: str | PathLike[str], *, form: Form, rows_per_shard: int = 50_000, card: Card | None = None
 ) -> Iterator[Output]:
@@ -158,7 +179,7 @@ def writing(
         card: what the data card says; hub and tfds need one and the others have none.
 
     Raises:
-      OutputError: the folder holds something else, or cannot take the form; or not one row came.
+      OutputError: the folder holds something else, cannot take the form or cannot be written; or not one row came.
       RestrictedError: at the end, if restricted rows were added to hub or tfds.
     """
     place = files.path(folder)
@@ -170,7 +191,10 @@ def writing(
         raise OutputError(f"form {form} {'needs a data card' if card is None else 'has no data card'}")
     if form == "tfds" and not files.is_local(place):
         raise OutputError(f"{place}: tfds is written to a local folder only; write it there, then copy it")
-    claim.claim(place)
+    if form == "tfds":
+        arrays.need()
+    with _telling(place):
+        claim.claim(place)
     output = Output(place, form=form, rows_per_shard=rows_per_shard, card=card)
     try:
         yield output
@@ -178,6 +202,8 @@ def writing(
     except BaseException as error:
         output.abandon()
         if isinstance(error, OutputError):
-            claim.clear(place)
+            with suppress(Exception):  # what cannot be written may not let itself be removed either
+                claim.clear(place)
         raise
-    claim.release(place)
+    with _telling(place):
+        claim.release(place)
