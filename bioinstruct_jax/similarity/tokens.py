@@ -15,7 +15,7 @@ def words(text: str) -> list[str]:
 
 
 class Vocabulary:
-    """Ids of tokens, from 0 in the order in which they are met. About 130 bytes a distinct token."""
+    """Ids of tokens, from 0 in the order in which they are met. About 110 bytes a distinct token."""
 
     def __init__(self) -> None:
         self._ids: dict[str, int] = {}
