@@ -12,6 +12,13 @@ def train(words: list[str]) -> int:
     return train.main(words)
 
 
+def prepare(words: list[str]) -> int:
+    """make instruction rows of biomedical corpora"""
+    from bioinstruct_jax import prepare
+
+    return prepare.main(words)
+
+
 def export(words: list[str]) -> int:
     """merge an adapter into its base, or ask if vLLM takes it"""
     from bioinstruct_jax import export
@@ -33,7 +40,7 @@ def plan(words: list[str]) -> int:
     return plan.main(words)
 
 
-VERBS = {"train": train, "plan": plan, "export": export, "chat": chat}
+VERBS = {"prepare": prepare, "train": train, "plan": plan, "export": export, "chat": chat}
 
 
 def run() -> NoReturn:

@@ -89,7 +89,7 @@ def load(argv: list[str], verb: usage.Verb, job: type[Job], extras: type[Extras]
     if problems:
         raise SettingsError(*problems)
     if named:
-        run = _read(find(named[0]))
+        run = _read(find(named[0], verb.configs))
     else:
         run = _read(files.path(verb.default)) if verb.default else _Tree({}, "command line")
     call = _Tree({}, "command line")
@@ -126,8 +126,12 @@ def changes(old: object, new: object) -> list[str]:
     return list(_differences(_plain(old), _plain(new), ""))
 
 
-def find(text: str) -> UPath:
-    """The settings file a user means: a local file, a bucket URL, or the name of a shipped one ('tiny')."""
+def find(text: str, folder: str = "") -> UPath:
+    """The settings file a user means: a local file, a bucket URL, or the name of a shipped one ('tiny').
+
+    Args:
+      folder: of shipped ones, within ``configs``.
+    """
     try:
         file = files.path(text)
         if file.is_file():
@@ -141,7 +145,7 @@ def find(text: str) -> UPath:
         raise
     except Exception as error:  # a bucket's client may raise anything
         raise SettingsError(f"{text}: cannot be read: {error}") from error
-    shipped = {path.stem: path for path in sorted(resource("configs").glob("*.yaml"))}
+    shipped = {path.stem: path for path in sorted((resource("configs") / folder).glob("*.yaml"))}
     if text.removesuffix(".yaml") in shipped:
         return files.path(shipped[text.removesuffix(".yaml")])
     if "=" in text:

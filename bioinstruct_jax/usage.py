@@ -24,12 +24,14 @@ class Verb:
         description: what it does, for the help.
         examples: command lines after ``python -m bioinstruct_jax.<name>``.
         default: settings file of a call that names none; None: every required key must be given.
+        configs: folder of the verb's shipped settings files within ``configs``; empty: that itself.
     """
 
     name: str
     description: str
     examples: tuple[str, ...]
     default: Path | None = None
+    configs: str = ""
 
 
 def text(verb: Verb, job: type, extras: type) -> str:

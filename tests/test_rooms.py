@@ -9,7 +9,7 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "bioinstruct_jax"
 FILES = sorted(PACKAGE.rglob("*.py"))
-VERBS = {"train", "export", "chat", "plan"}
+VERBS = {"prepare", "train", "export", "chat", "plan"}
 FRAMEWORKS = {"jax", "jaxlib", "flax", "optax", "orbax", "torch", "tensorflow"}
 FREE = [
     "config",
@@ -23,6 +23,8 @@ FREE = [
     "run_folder",
     "data",
     "evaluation",
+    "preparation",
+    "prepare",
     "similarity",
     "tasks",
     "reporting",

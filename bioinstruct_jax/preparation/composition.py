@@ -26,14 +26,14 @@ class Share:
     wordings: Counter[int] = field(default_factory=Counter)
     formats: Counter[str] = field(default_factory=Counter)
 
-    def add(self, sample: Sample, times: int) -> None:
-        self.rows += times
-        self.input[words(sample.input)] += times
-        self.output[words(sample.output)] += times
-        self.wordings[sample.wording] += times
-        self.formats[sample.format] += times
-        for label in sample.labels:
-            self.labels[label] += times
+    def add(self, sample: Sample, asked: int, answered: int) -> None:
+        """One more row of so many words."""
+        self.rows += 1
+        self.input[asked] += 1
+        self.output[answered] += 1
+        self.wordings[sample.wording] += 1
+        self.formats[sample.format] += 1
+        self.labels.update(sample.labels)
 
     def summary(self) -> dict[str, Any]:
         """Counts, and medians, 95th percentiles and maxima of the lengths; for JSON."""
@@ -55,9 +55,10 @@ class Composition:
         self.by_source: dict[tuple[str, str], Share] = {}  # of (task, split)
         self.by_family: dict[tuple[str, str], Share] = {}  # of (family, split)
 
-    def add(self, sample: Sample, times: int) -> None:
+    def add(self, sample: Sample) -> None:
+        asked, answered = words(sample.input), words(sample.output)
         for shares, name in ((self.by_source, sample.source), (self.by_family, sample.family)):
-            shares.setdefault((name, sample.split), Share()).add(sample, times)
+            shares.setdefault((name, sample.split), Share()).add(sample, asked, answered)
 
     def summary(self) -> dict[str, Any]:
         return {"sources": _nested(self.by_source), "families": _nested(self.by_family)}

@@ -1,6 +1,5 @@
 """The items of a task as instruction rows."""
 
-import hashlib
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -70,12 +69,6 @@ def instruction(task: Task[Any, Any], wording: int, format: str) -> str:
     """A wording of the task's family, and how the answer is to be written."""
     words = task.family.wordings[wording].replace("{subject}", task.subject)
     return f"{words} {task.family.form(task, format)}".rstrip()
-
-
-def drawn(seed: int, *words: str) -> int:
-    """A number of 64 bits that depends on these alone."""
-    digest = hashlib.sha256("\0".join((str(seed), *words)).encode()).digest()
-    return int.from_bytes(digest[:8], "big")
 
 
 def _labels(task: Task[Any, Any], item: Any) -> tuple[str, ...]:

@@ -168,7 +168,7 @@ class Task(Generic[I, G]):
         raise ValueError(f"{self.name} has no split {name!r}; it has {', '.join(one.name for one in self.splits)}")
 
     def missing(self, corpora: UPath, split: str) -> tuple[str, ...]:
-        """The files of a split that are not in the user's folder, by their paths there; raises ValueError as `split`."""
+        """The files of a split that are not in the user's folder, by their paths in it; raises as `split`."""
         place = corpora / self.folder
         return tuple(f"{self.folder}/{name}" for name in self.split(split).files if not (place / name).exists())
 

@@ -1,0 +1,52 @@
+"""The folder of a preparation: its settings first, the index of its rows last, reports between.
+
+    <out>/  config.yaml  rows/ (shards, index.json)  report.html  report.json  overlaps.jsonl  audit/
+
+`rows/` is complete in itself and can be moved or passed on; the rest says how it was made.
+"""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from upath import UPath
+
+from bioinstruct_jax import files, settings
+from bioinstruct_jax.preparation.job import Prepare
+
+ROWS, CONFIG, REPORT, OVERLAPS, AUDIT = "rows", "config.yaml", "report.json", "overlaps.jsonl", "audit"
+
+
+def finished(out: UPath, job: Prepare) -> bool:
+    """Whether these very rows were made here before.
+
+    Raises:
+        ValueError: another preparation is here, or something else; says which settings differ.
+    """
+    from bioinstruct_jax.data.output import index
+
+    if (out / CONFIG).is_file():
+        made = settings.loads(files.read_text(out / CONFIG), job=Prepare, where=str(out / CONFIG))
+        different = [line for line in settings.changes(made, job) if not line.startswith(("out:", "workers:"))]
+        if different:
+            raise ValueError(
+                f"{out} was made with other settings: {'; '.join(different)}. Give another --out=FOLDER, or "
+                "remove this one"
+            )
+        return (out / ROWS / index.INDEX).is_file()
+    if out.is_file() or (out.is_dir() and any(out.iterdir())):
+        raise ValueError(f"{out} is no preparation and not empty: nothing is overwritten. Give another --out=FOLDER")
+    return False
+
+
+def begin(out: UPath, job: Prepare) -> None:
+    files.write_text(out / CONFIG, settings.dump(job))
+
+
+def tell(out: UPath, told: dict[str, Any], page: str, overlaps: Path) -> None:
+    """Write both reports, and copy the list of overlaps."""
+    files.write_text(out / REPORT, json.dumps(told, indent=1, ensure_ascii=False) + "\n")
+    files.write_text(out / "report.html", page)
+    with overlaps.open("rb") as source, (out / OVERLAPS).open("wb") as target:
+        shutil.copyfileobj(source, target)

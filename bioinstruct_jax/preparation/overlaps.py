@@ -1,0 +1,161 @@
+"""Training rows that are there twice, and those that evaluation would meet again: found, told, and left out.
+
+A duplicate says what an earlier row of the same source says, or is about the same text, or nearly, as a row that an
+earlier source of the same family and subject kept. A leak is about a text that is near to one that an evaluation row is
+about, or shares a whole n-gram with it; free answers are searched for n-grams too, because they may hold another
+corpus's text.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from bioinstruct_jax.preparation.job import Overlap
+from bioinstruct_jax.preparation.rows import Rendered
+from bioinstruct_jax.preparation.spool import Part
+from bioinstruct_jax.similarity.duplicates import Exact
+from bioinstruct_jax.similarity.join import Near
+from bioinstruct_jax.similarity.ngrams import Ngrams
+from bioinstruct_jax.tasks.table import TASKS
+
+REASONS = DUPLICATE, NEAR, NGRAM, LEAK = ("duplicate", "near duplicate", "shared n-gram", "near an evaluation row")
+
+
+@dataclass(frozen=True)
+class Overlapping:
+    """A training row, why it is told of, and the row that it overlaps with. Ids alone: texts may be restricted."""
+
+    id: str
+    reason: str
+    other: str
+    score: float | None = None
+
+    def line(self) -> str:
+        return json.dumps({"id": self.id, "reason": self.reason, "other": self.other, "score": self.score})
+
+
+class HeldOut:
+    """What evaluation rows are about, to be met by training rows."""
+
+    def __init__(self, settings: Overlap) -> None:
+        self._near = Near(settings.rouge_l)
+        self._ngrams = Ngrams(settings.ngram, min(settings.ngram, 8))
+        self._seen = Exact()
+
+    def add(self, row: Rendered) -> None:
+        if self._seen.find(row.about) is None:  # several tasks are made of one corpus
+            self._seen.add(row.sample.id, row.about)
+            self._near.add(row.sample.id, row.about)
+            self._ngrams.add(row.sample.id, row.about)
+
+    def find(self, row: Rendered) -> Overlapping | None:
+        if (same := self._seen.find(row.about)) is not None:
+            return Overlapping(row.sample.id, LEAK, same, 1.0)
+        if (match := self._near.find(row.about)) is not None:
+            return Overlapping(row.sample.id, LEAK, match.id, round(match.score, 4))
+        for text in (row.about, row.free):
+            if (run := self._ngrams.find(text)) is not None:
+                return Overlapping(row.sample.id, NGRAM, run.id)
+        return None
+
+
+class Duplicates:
+    """Rows met so far, in the order of the recipe; a text is remembered only where a later source may repeat it."""
+
+    def __init__(self, parts: list[Part], settings: Overlap) -> None:
+        self._settings = settings
+        self._kept: dict[tuple[str, str], list[tuple[Exact, Near]]] = {}  # of each source, by family and subject
+        self._left = Counter(_kind(part) for part in parts if part.split == "train")
+
+    def begin(self, part: Part) -> None:
+        """The rows that follow are of this part."""
+        kind = _kind(part)
+        self._left[kind] -= 1
+        self._earlier = self._kept.setdefault(kind, []).copy()
+        self._own = (Exact(), Near(self._settings.rouge_l)) if self._left[kind] else None
+        if self._own:
+            self._kept[kind].append(self._own)
+        self._first = _first_equal(part.numbers[:, :2])
+        self._again = set(self._first[self._first != np.arange(len(self._first))].tolist())
+        self._ids: dict[int, str] = {}  # of the rows in `_again`, which others repeat
+        self._place = -1
+
+    def find(self, row: Rendered, *, kept: bool) -> Overlapping | None:
+        """What the next row of the part repeats; else, if it is to be kept, remembers it."""
+        sample, self._place = row.sample, self._place + 1
+        first = int(self._first[self._place])
+        if first != self._place:
+            return Overlapping(sample.id, DUPLICATE, self._ids[first], 1.0)
+        if first in self._again:
+            self._ids[first] = sample.id
+        for exact, near in self._earlier:
+            if (same := exact.find(row.about)) is not None:
+                return Overlapping(sample.id, DUPLICATE, same, 1.0)
+            if (match := near.find(row.about)) is not None:
+                return Overlapping(sample.id, NEAR, match.id, round(match.score, 4))
+        for index in (self._own or ()) if kept else ():
+            index.add(sample.id, row.about)
+        return None
+
+
+def _kind(part: Part) -> tuple[str, str]:
+    """What two sources must have in common for one to repeat the other."""
+    task = TASKS[part.task]
+    return task.family.name, task.subject
+
+
+def _first_equal(digests: np.ndarray) -> np.ndarray:
+    """[rows] int64: the first row with the digest of this one, which may be itself.
+
+    Args:
+        digests: [rows, 2] uint64.
+    """
+    _, first, which = np.unique(digests, axis=0, return_index=True, return_inverse=True)
+    return first[which.reshape(-1)]
+
+
+def held_out(parts: list[Part], settings: Overlap) -> HeldOut:
+    """The evaluation rows of these parts; those of training parts are left alone."""
+    found = HeldOut(settings)
+    for part in parts:
+        if part.split != "train":
+            for row in part.rows():
+                found.add(row)
+    return found
+
+
+def find(
+    parts: list[Part], others: list[Part], settings: Overlap, told: Callable[[int], None]
+) -> Iterator[tuple[Part, np.ndarray, list[Overlapping]]]:
+    """Compare each training part, in the order of the recipe.
+
+    Args:
+        others: evaluation parts of other tasks.
+        told: called with how many rows were compared so far, now and then.
+
+    Yields:
+        The part; which of its rows are to be kept, [rows] bool, as the settings have it; and all that was found.
+    """
+    index = held_out(parts + others, settings) if settings.leaks != "ignore" else None
+    duplicates = Duplicates(parts, settings) if settings.duplicates != "ignore" else None
+    done = 0
+    for part in parts:
+        if part.split != "train":
+            continue
+        if duplicates:
+            duplicates.begin(part)
+        keep: list[bool] = []
+        found: list[Overlapping] = []
+        for row in part.rows():
+            leak = index.find(row) if index else None
+            clean = not (leak and settings.leaks == "remove")
+            again = duplicates.find(row, kept=clean) if duplicates else None
+            found += [one for one in (leak, again) if one]
+            keep.append(clean and not (again and settings.duplicates == "remove"))
+            done += 1
+            if done % 1000 == 0:
+                told(done)
+        yield part, np.array(keep, bool), found

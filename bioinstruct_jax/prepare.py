@@ -1,0 +1,173 @@
+"""Make instruction rows of biomedical corpora: rendered, compared with what evaluation will ask, balanced and counted.
+
+With --list it prints the tasks and which of their files are there; --audit=200 draws rows for two readers to judge, and
+--agreement=SHEET,SHEET says how far they agree.
+
+Exit code: 0 done, 2 unusable settings or corpora, 130 interrupted.
+"""
+
+import os
+import re
+import sys
+from collections import Counter
+from itertools import islice
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import Field, model_validator
+from upath import UPath
+
+from bioinstruct_jax import files, settings
+from bioinstruct_jax.config import Flag, Natural, config
+from bioinstruct_jax.data.guard import shown
+from bioinstruct_jax.preparation.job import Prepare
+from bioinstruct_jax.reporting.terminal import harmless
+from bioinstruct_jax.resources import resource
+from bioinstruct_jax.usage import Verb
+
+if TYPE_CHECKING:
+    from bioinstruct_jax.data.output.card import Card
+    from bioinstruct_jax.preparation.pipeline import Rows
+
+EXAMPLES = (
+    "--list --corpora=MY_CORPORA",
+    "--corpora=MY_CORPORA",
+    "medtuned --corpora=MY_CORPORA --form=hub",
+    "medtuned_open --corpora=MY_CORPORA --balance.temperature=2 --balance.total=50000",
+    "medtuned --corpora=MY_CORPORA --audit=200",
+)
+
+
+@config
+class Options:
+    """Options of one call."""
+
+    list: Annotated[Flag, Field(description="print every task: family, splits, licence, and what is there")] = False
+    preview: Annotated[Natural, Field(description="print this many rows of each source, then stop")] = 0
+    audit: Annotated[Natural, Field(description="draw so many training rows to blinded sheets for two readers")] = 0
+    agreement: Annotated[Flag, Field(description="read the filled sheets: how far the two readers agree")] = False
+
+    @model_validator(mode="after")
+    def _one(self) -> "Options":
+        asked = [name for name in ("list", "preview", "audit", "agreement") if getattr(self, name)]
+        if len(asked) > 1:
+            raise ValueError(f"{' and '.join(f'--{name}' for name in asked)}: one at a time")
+        return self
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Entry point of the verb; returns the exit code."""
+    argv = sys.argv[1:] if argv is None else argv
+    default = resource("configs", "corpora/everything.yaml")
+    verb = Verb("prepare", " ".join((__doc__ or "").split()), EXAMPLES, default=default, configs="corpora")
+    try:
+        job, options = settings.load(argv, verb, Prepare, Options)
+        run(job, options)
+        return 0
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted; the same command starts again, and writes the same rows", file=sys.stderr)
+        return 130
+
+
+def run(job: Prepare, options: Options) -> None:
+    """What the options ask for; raises ValueError or OSError for input that cannot be used, with what to do."""
+    if options.list:
+        from bioinstruct_jax.preparation import listing
+
+        print(listing.columns(listing.HEAD, listing.rows(files.path(job.corpora))))
+        return
+    if options.agreement:
+        from bioinstruct_jax.preparation import agreement, folder
+
+        print(agreement.read(files.path(job.out) / folder.AUDIT))
+        return
+    from bioinstruct_jax.preparation import folder, pipeline
+    from bioinstruct_jax.reporting.progress import Progress
+
+    out = files.path(job.out)
+    if not (options.preview or options.audit) and folder.finished(out, job):
+        print(f"{out} is finished: {out / folder.REPORT}")
+        return
+    with Progress() as progress, pipeline.rows(job, job.workers or os.cpu_count() or 1, progress) as rows:
+        if options.preview:
+            preview(rows, options.preview)
+            return
+        if options.audit:
+            from bioinstruct_jax.preparation import audit
+
+            drawn = audit.draw((sample for sample in rows if sample.split == "train"), options.audit, seed=job.seed)
+            audit.write(drawn, out / folder.AUDIT, seed=job.seed)
+            print(f"{len(drawn.samples)} rows to judge: {', '.join(audit.SHEETS)} in {out / folder.AUDIT}")
+            return
+        progress.phase("writing")
+        told = write(job, rows, out)
+    from bioinstruct_jax.preparation import listing, report
+
+    head, *body = report.lines(told)
+    print(listing.columns(head, body), report.said(told), sep="\n")
+    print(f"rows    {out / folder.ROWS}", f"report  {out / 'report.html'}", sep="\n")
+
+
+def write(job: Prepare, rows: "Rows", out: UPath) -> dict[str, Any]:
+    """Rows, overlaps and reports into the folder, and the index of the rows last; returns the report."""
+    from bioinstruct_jax.data.output.folder import writing
+    from bioinstruct_jax.preparation import folder, report
+    from bioinstruct_jax.preparation.composition import Composition
+
+    composition = Composition()
+    folder.begin(out, job)
+    with writing(str(out / folder.ROWS), form=job.form, rows_per_shard=job.shard_rows, card=card(job, rows)) as output:
+        for sample in rows:
+            output.add(sample)
+            composition.add(sample)
+        told = report.told(job, rows, composition)
+        folder.tell(out, told, report.html(told), rows.found)
+    return told
+
+
+def card(job: Prepare, rows: "Rows") -> "Card | None":
+    """What the data card says, for the forms that are made to be passed on."""
+    from bioinstruct_jax.data.output.card import Card, CardSource
+    from bioinstruct_jax.data.output.folder import PUBLISHED
+    from bioinstruct_jax.tasks.table import TASKS
+
+    if job.form not in PUBLISHED:
+        return None
+    tasks = [TASKS[name] for name in dict.fromkeys(part.task for part in rows.parts)]
+    sources = [
+        CardSource(task.name, task.title, task.licence.name, task.licence.kind, task.licence.obtain, task.note)
+        for task in tasks
+    ]
+    removed = Counter[str]()
+    for reasons in rows.reasons.values():
+        removed.update(reasons)
+    return Card(
+        name=card_name(job.out),
+        title=f"Biomedical instructions: {card_name(job.out)}",
+        summary="Instruction rows made from published biomedical corpora by bioinstruct-jax; one wording of several, "
+        f"drawn by seed {job.seed} and row.",
+        sources=tuple(sources),
+        removed=removed if "remove" in (job.overlap.duplicates, job.overlap.leaks) else {},
+    )
+
+
+def card_name(out: str) -> str:
+    """The last part of a folder's name, as loaders take it."""
+    name = re.sub(r"[^a-z0-9]+", "_", out.rstrip("/").rsplit("/", 1)[-1].lower()).strip("_")
+    return name if name[:1].isalpha() else f"rows_{name}"
+
+
+def preview(rows: "Rows", count: int) -> None:
+    """Print the first rows of each part; restricted ones by their ids."""
+    for part, times in zip(rows.parts, rows.times, strict=True):
+        chosen = islice((row.sample for row, taken in zip(part.rows(), times, strict=True) if taken), count)
+        for sample in chosen:
+            print(f"=== {sample.id} ({sample.family}, {sample.format}, {sample.licence})")
+            for text in (sample.instruction, sample.input, sample.output):
+                print(harmless(shown(text, sample.restricted)), end="\n\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

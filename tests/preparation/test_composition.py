@@ -1,0 +1,32 @@
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bioinstruct_jax.preparation import composition
+from tests.outputs import ROW
+
+
+@given(st.lists(st.integers(0, 50), min_size=1, max_size=80))
+def test_quantiles_are_numpys_of_the_rows_themselves(lengths):
+    # Mutation: the next length but one.
+    found = composition.quantiles(Counter(lengths))
+    for name, share in (("median", 0.5), ("p95", 0.95), ("max", 1.0)):
+        assert found[name] == np.quantile(lengths, share, method="inverted_cdf")
+
+
+def test_rows_are_counted_by_source_and_by_family():
+    made = composition.Composition()
+    for split, labels in (("train", ("yes",)), ("train", ("yes", "no")), ("test", ())):
+        made.add(replace(ROW, split=split, labels=labels, input="Two words.", output="one", wording=2))
+    made.add(replace(ROW, source="pubmedqa", input="", wording=0))
+    told = made.summary()
+    assert told["sources"]["gad"]["train"]["rows"] == 2
+    assert told["sources"]["gad"]["train"]["labels"] == {"yes": 2, "no": 1}
+    assert told["sources"]["gad"]["train"]["wordings"] == [0, 0, 2]
+    assert told["sources"]["gad"]["train"]["words"] == {"input": 6, "output": 2}  # a full stop is one
+    assert told["sources"]["pubmedqa"]["train"]["input_words"] == {"median": 0, "p95": 0, "max": 0}
+    assert told["families"]["yes_no"]["train"]["rows"] == 3
+    assert told["families"]["yes_no"]["test"]["rows"] == 1

@@ -1,0 +1,94 @@
+import pytest
+
+from bioinstruct_jax.preparation import overlaps, spool
+from bioinstruct_jax.preparation.job import Overlap
+from tests.preparation import corpora
+
+NAMES = [("ncbi_disease", "train"), ("ncbi_disease", "dev"), ("bc5cdr_disease", "train"), ("medquad", "train")]
+
+
+@pytest.fixture
+def compared(tmp_path):
+    """Which rows are kept, and what is told, by task."""
+    folder = corpora.write(tmp_path / "corpora")
+
+    def compare(names=NAMES, others=(), **settings):
+        work = tmp_path / "work"
+        work.mkdir(exist_ok=True)
+        parts = [
+            spool.Part(task, split, None, 0, str(folder), work / f"{number}.jsonl")
+            for number, (task, split) in enumerate([*names, *others])
+        ]
+        for part in parts:
+            spool.write(part)
+        mine = parts[: len(names)]
+        found = overlaps.find(mine, parts[len(names) :], Overlap(**settings), lambda done: None)
+        return {part.task: (keep.tolist(), told) for part, keep, told in found}
+
+    return compare
+
+
+def said(told):
+    return [(one.id.rsplit("/", 1)[1], one.reason, one.other) for one in told]
+
+
+def test_what_is_there_twice_and_what_evaluation_would_meet_again(compared):
+    # Mutations: the last of two equal rows kept; evaluation rows compared with each other; a row compared with itself.
+    found = compared()
+    assert list(found) == ["ncbi_disease", "bc5cdr_disease", "medquad"]
+    keep, told = found["ncbi_disease"]
+    assert keep == [True] * 5 + [False, False]
+    assert said(told) == [
+        ("train:6", "duplicate", "ncbi_disease/train/train:1"),
+        ("train:7", "near an evaluation row", "ncbi_disease/dev/devel:1"),
+    ]
+    assert told[1].score == pytest.approx(11 / 12, abs=1e-4)  # 11 of 12 words on both sides
+    keep, told = found["bc5cdr_disease"]
+    assert keep == [False, True]
+    assert said(told) == [("train:1", "duplicate", "ncbi_disease/train/train:2")]
+    assert found["medquad"][0] == [True] * 3
+
+
+def test_only_sources_of_one_family_and_subject_repeat_each_other(compared, tmp_path):
+    # Mutation: all sources compared, so that the chemicals of a corpus are duplicates of its diseases.
+    corpora.put(
+        tmp_path / "corpora",
+        "bc5cdr-chem/train.tsv",
+        corpora.columns([corpora.SENTENCES[1].replace(":B", ":O").replace(":I", ":O")]),
+    )
+    assert compared([("ncbi_disease", "train"), ("bc5cdr_chem", "train")])["bc5cdr_chem"][0] == [True]
+
+
+def test_the_first_source_of_the_recipe_keeps_its_rows(compared):
+    found = compared([("bc5cdr_disease", "train"), ("ncbi_disease", "train")])
+    assert found["bc5cdr_disease"][0] == [True, True]
+    assert found["ncbi_disease"][0] == [True, False, True, True, True, False, True]
+
+
+def test_evaluation_rows_of_other_tasks_count_too(compared):
+    assert compared([("ncbi_disease", "train")])["ncbi_disease"][0][-1]
+    assert not compared([("ncbi_disease", "train")], [("ncbi_disease", "dev")])["ncbi_disease"][0][-1]
+
+
+def test_reported_and_ignored(compared):
+    # Mutation: `report` removes.
+    reported = compared(duplicates="report", leaks="report")
+    assert all(all(keep) for keep, _ in reported.values())
+    assert [len(told) for _, told in reported.values()] == [2, 1, 0]
+    ignored = compared(duplicates="ignore", leaks="ignore")
+    assert all(all(keep) for keep, _ in ignored.values())
+    assert not any(told for _, told in ignored.values())
+
+
+def test_the_threshold_is_read(compared):
+    assert compared(rouge_l=0.95)["ncbi_disease"][0][-1]
+
+
+def test_an_answer_that_holds_an_evaluation_text_is_a_leak(compared, tmp_path):
+    # Mutation: free answers not looked at.
+    text = " ".join(word.split(":")[0] for word in corpora.HELD_OUT.split())
+    row = '{"id": "9", "focus": "", "question": "What of otitis?", "answer": "As a report has it: %s So it is."}\n'
+    corpora.put(tmp_path / "corpora", "medquad/medquad.jsonl", row % text)
+    keep, told = compared()["medquad"]
+    assert keep == [False]
+    assert said(told) == [("9:1", "shared n-gram", "ncbi_disease/dev/devel:1")]
