@@ -79,9 +79,11 @@ def run(job: Prepare, options: Options) -> None:
         print(listing.columns(listing.HEAD, listing.rows(files.path(job.corpora))))
         return
     if options.agreement:
-        from bioinstruct_jax.preparation import agreement, folder
+        from bioinstruct_jax.preparation import agreement, audit, folder
 
-        print(agreement.read(files.path(job.out) / folder.AUDIT))
+        place = files.path(job.out) / folder.AUDIT
+        first, second = (place / name for name in audit.SHEETS)
+        print(agreement.said(agreement.agreement(first, second, place / audit.KEY)))
         return
     from bioinstruct_jax.preparation import folder, pipeline
     from bioinstruct_jax.reporting.progress import Progress
