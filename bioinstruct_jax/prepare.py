@@ -89,7 +89,7 @@ def run(job: Prepare, options: Options) -> None:
     from bioinstruct_jax.reporting.progress import Progress
 
     out = files.path(job.out)
-    if not (options.preview or options.audit) and folder.finished(out, job):
+    if not options.preview and folder.finished(out, job) and not options.audit:
         print(f"{out} is finished: {out / folder.REPORT}")
         return
     with Progress() as progress, pipeline.rows(job, job.workers or os.cpu_count() or 1, progress) as rows:
@@ -100,6 +100,7 @@ def run(job: Prepare, options: Options) -> None:
             from bioinstruct_jax.preparation import audit
 
             drawn = audit.draw((sample for sample in rows if sample.split == "train"), options.audit, seed=job.seed)
+            folder.begin(out, job)
             audit.write(drawn, out / folder.AUDIT, seed=job.seed)
             print(f"{len(drawn.samples)} rows to judge: {', '.join(audit.SHEETS)} in {out / folder.AUDIT}")
             return

@@ -124,7 +124,7 @@ def test_a_folder_with_something_else_is_left_alone(recipe, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"sources": [{"task": "gad"}]}, r"gad/train: gad/train\.tsv missing \(attribution, .*\): \S"),
+        ({"sources": [{"task": "gad"}]}, r"gad/train: gad/train\.tsv missing \(attribution, CC BY 4\.0: \S"),
         ({"sources": [{"task": "mednli"}, {"task": "gad"}], "missing": "report"}, r"mednli.*restricted.*physionet"),
         ({"sources": [{"task": "gadd"}]}, "did you mean gad"),
         ({"sources": [{"task": "medquad", "splits": ["test"]}]}, "medquad has train"),
