@@ -62,7 +62,7 @@ def run(place, *more, seed):
 
 
 def test_tfds_reads_what_was_written_and_two_processes_write_the_same(tmp_path):
-    # Mutations: no deterministic=True: the shards differ; `labels` first in COLUMNS and not in the features.
+    # Mutations: no deterministic=True: the shards differ; {SHARD_X_OF_Y} in _NAME: no shard is found.
     first, second = run(tmp_path / "a", "read", seed="1"), run(tmp_path / "b", seed="2")
     assert (first.returncode, first.stdout, first.stderr) == (0, "", "")
     assert (second.returncode, second.stdout, second.stderr) == (0, "", "")

@@ -23,7 +23,7 @@ ROWS = [
 
 
 def test_datasets_loads_the_folder_with_its_splits(tmp_path):
-    # Mutations: no configs in the front matter: index.json is taken for data; "dev" is not renamed.
+    # Mutation: "dev" is not renamed.
     put(tmp_path / "hub", ROWS, "hub", rows_per_shard=2)
     check(files.path(tmp_path / "hub"))
     found = datasets.load_dataset(str(tmp_path / "hub"), cache_dir=str(tmp_path / "cache"))
@@ -40,7 +40,8 @@ def test_our_own_reader_takes_it_as_a_source(tmp_path, place):
     assert [(row.id, row.input, row.output) for row in found] == [(row.id, row.input, row.output) for row in ROWS[5:7]]
 
 
-def test_the_card_says_what_was_written(tmp_path):
+def test_the_card_says_what_was_written():
+    # Mutations: no configs; a | of a title is not escaped; sources without rows are listed.
     card = replace(
         CARD,
         sources=(*CARD.sources, CardSource("unused", "Unused", "MIT", "open", "-")),

@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 
 from bioinstruct_jax import files
-from bioinstruct_jax.data.output import claim
+from bioinstruct_jax.data.output import claim, folder, index
 from bioinstruct_jax.data.output.check import check
 from bioinstruct_jax.data.output.errors import OutputError
 from tests.outputs import ROW, contents, many, put, stop
 
 
 def test_a_killed_output_has_no_index_and_is_done_again(tmp_path):
-    # Mutations: index.write before the loop in finish; no claim.clear in claim.
+    # Mutation: no clear in claim: the fifth shard of the first stays.
     code = f"""
 import os
 from bioinstruct_jax.data.output import index
@@ -29,6 +29,24 @@ put({str(tmp_path)!r}, many(9, output="old"), rows_per_shard=2)
     put(tmp_path, many(3), rows_per_shard=2)
     assert sorted(contents(tmp_path)) == ["index.json", "train-00000.jsonl", "train-00001.jsonl"]
     assert all(b"old" not in content for content in contents(tmp_path).values())
+
+
+@pytest.mark.parametrize("form", folder.FORMS)
+def test_the_index_is_written_once_and_last(tmp_path, form, monkeypatch):
+    # Mutation: index.write at the beginning of _finish, or before _beside.
+    seen = []
+
+    def write(place, found, write=index.write):
+        seen.append(contents(tmp_path))
+        write(place, found)
+
+    monkeypatch.setattr(index, "write", write)
+    put(tmp_path, many(5), form, rows_per_shard=2)
+    (before,), after = seen, contents(tmp_path)
+    assert before.keys() - after.keys() == {claim.MARKER}
+    assert after == {name: content for name, content in before.items() if name != claim.MARKER} | {
+        "index.json": after["index.json"]
+    }
 
 
 @pytest.mark.parametrize(

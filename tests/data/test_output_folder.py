@@ -65,8 +65,8 @@ samples = st.builds(
 @settings(max_examples=25)
 @given(rows=st.lists(samples, min_size=1, max_size=7), size=st.integers(1, 4))
 def test_what_is_written_is_what_our_readers_read(form, rows, size):
-    # Mutations: each of these fails here: `_between` of the other form; `if self._rows` of ParquetShard._flush away;
-    # no `.strip()` of the chat's output; part.rows not put back to 0.
+    # Mutations: each of these fails here: the last rows of a ParquetShard are not flushed; no `.strip()` of the chat's
+    # output; part.rows not put back to 0; every split into one shard.
     rows = [replace(row, id=f"{place}") for place, row in enumerate(rows)]
     with tempfile.TemporaryDirectory() as name:
         written = put(name, rows, form, rows_per_shard=size)
@@ -103,7 +103,7 @@ def test_every_column_is_there(tmp_path):
 
 @pytest.mark.parametrize("name", ["llama3", "tokenizer"])
 def test_chat_rows_become_the_same_prompt_as_alpaca_rows(tmp_path, name, llama3, chatml):
-    # Mutation: one newline in prompts.question, there alone as `chat` uses it.
+    # Mutation: `chat` joins instruction and input by itself, with one newline.
     template = prompts.template(name, llama3 if name == "llama3" else chatml)
     rows = [ROW, replace(ROW, id="2", input=""), replace(ROW, id="3", input=" ", output=" a \n")]
     shown = []
