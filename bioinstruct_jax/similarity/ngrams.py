@@ -72,11 +72,11 @@ class Ngrams:
 
     def add(self, id: str, text: str) -> None:
         """One more text to be met, unless it has fewer than `least` tokens."""
-        tokens = self._vocabulary.add(words(text))
+        tokens = words(text)
         if len(tokens) < self.least:
-            return
+            return  # and its tokens stay unknown: `_Tables` has a place for every known one
         self._ids.append(id)
-        self._tokens.frombytes(tokens.astype("i").tobytes())
+        self._tokens.frombytes(self._vocabulary.add(tokens).astype("i").tobytes())
         self._ends.append(len(self._tokens))
         self._made = None
 
