@@ -197,7 +197,7 @@ def test_the_hunt_finds_four_words_wherever_they_are(tmp_path, wrapped):
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"track": "wandb"}, "track: wandb"),
+        ({"track": "wandb"}, "wandb sends"),
         ({"tokenizer": {"path": None, "train_vocab_size": 300}}, "tokenizer.path"),
         ({"data": {"on_bad_row": "raise"}}, "line 22"),
         ({"data": {"over_length": "raise"}}, "ward/train/long"),

@@ -61,8 +61,8 @@ def draw(samples: Iterable[Sample], count: int, *, seed: int) -> Drawn:
 
     Each stratum gives one row, and the others go to the strata by their sizes (Sainte-Laguë's highest averages); in a
     stratum those with the smallest keyed hash are taken. One pass; what is held at once are 8 rows of each stratum and
-    ``4 * count`` others, the ones of smallest hash: a stratum that is due more than it has among them (one in a hundred
-    million audits) leaves the rest to the others.
+    ``4 * count`` others, the ones of smallest hash: a stratum that is due more than it has among them (fewer than one
+    in a million) leaves the rest to the others.
 
     Raises:
         ValueError: there are fewer rows than `count`, or more strata; or two rows have one id.
