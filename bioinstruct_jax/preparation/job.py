@@ -106,7 +106,11 @@ class Overlap:
         Literal["all", "sources"],
         Field(description="evaluation rows of all tasks whose files are there, or of the sources alone"),
     ] = "all"
-    ngram: Annotated[Positive, Field(ge=5, description="words in a row that are a leak when shared")] = 13
+    ngram: Annotated[Positive, Field(ge=5, description="words of an n-gram (Brown et al., 2020)")] = 13
+    ngram_share: Annotated[
+        Float,
+        Field(ge=0, le=1, description="share of an evaluation text that makes a leak when in shared n-grams; 0: one"),
+    ] = 0.2
     rouge_l: Annotated[Float, Field(gt=0.3, le=1, description="ROUGE-L (F1) from which two texts are nearly one")] = 0.7
 
 

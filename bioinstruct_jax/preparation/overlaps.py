@@ -2,7 +2,7 @@
 
 A duplicate says what an earlier row of the same source says, or is about the same text, or nearly, as a row that an
 earlier source of the same family and subject kept. A leak is about a text that is near to one that an evaluation row is
-about, or shares a whole n-gram with it; free answers are searched for n-grams too, because they may hold another
+about, or holds much of one in whole n-grams; free answers are searched for n-grams too, for they may hold another
 corpus's text.
 """
 
@@ -21,17 +21,21 @@ from bioinstruct_jax.similarity.join import Near
 from bioinstruct_jax.similarity.ngrams import Ngrams
 from bioinstruct_jax.tasks.table import TASKS
 
-REASONS = DUPLICATE, NEAR, NGRAM, LEAK = ("duplicate", "near duplicate", "shared n-gram", "near an evaluation row")
+REASONS = DUPLICATE, NEAR, NGRAM, LEAK = ("duplicate", "near duplicate", "shared n-grams", "near an evaluation row")
 
 
 @dataclass(frozen=True)
 class Overlapping:
-    """A training row, why it is told of, and the row that it overlaps with. Ids alone: texts may be restricted."""
+    """A training row, why it is told of, and the row that it overlaps with. Ids alone: texts may be restricted.
+
+    Attributes:
+        score: ROUGE-L (F1), or the share of the other row's words that lie in shared n-grams.
+    """
 
     id: str
     reason: str
     other: str
-    score: float | None = None
+    score: float
 
     def line(self) -> str:
         return json.dumps({"id": self.id, "reason": self.reason, "other": self.other, "score": self.score})
@@ -42,7 +46,7 @@ class HeldOut:
 
     def __init__(self, settings: Overlap) -> None:
         self._near = Near(settings.rouge_l)
-        self._ngrams = Ngrams(settings.ngram, min(settings.ngram, 8))
+        self._ngrams = Ngrams(settings.ngram, min(settings.ngram, 8), settings.ngram_share)
         self._seen = Exact()
 
     def add(self, row: Rendered) -> None:
@@ -58,7 +62,7 @@ class HeldOut:
             return Overlapping(row.sample.id, LEAK, match.id, round(match.score, 4))
         for text in (row.about, row.free):
             if (run := self._ngrams.find(text)) is not None:
-                return Overlapping(row.sample.id, NGRAM, run.id)
+                return Overlapping(row.sample.id, NGRAM, run.id, round(run.share, 4))
         return None
 
 

@@ -1,12 +1,14 @@
-"""Which held-out text shares a whole n-gram with a given one: exact, by hashes that are verified token by token.
+"""Which held-out text has whole n-grams that a given one has too: exact, by hashes that are verified token by token.
 
 Two texts meet if a run of k tokens stands in both, k being n or, where a text is shorter, that text's own length; a
-text of fewer tokens than `least` meets nothing. So a short text counts as one n-gram, wherever the other has it.
+text of fewer tokens than `least` meets nothing. So a short text counts as one n-gram, wherever the other has it. How
+much of the held-out text lies in such runs may be asked for as well, or every stock phrase is a match.
 """
 
 from __future__ import annotations
 
 from array import array
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -25,16 +27,18 @@ class Run:
         id: of the held-out text.
         start: of the first such run in the tokens of the text.
         size: tokens of the run.
+        share: of the tokens of the held-out text, that lie in such runs.
     """
 
     id: str
     start: int
     size: int
+    share: float
 
 
 @dataclass(frozen=True)
 class _Windows:
-    """The distinct runs of one size: hashes in ascending order, uint64 [runs], and where each first begins."""
+    """The runs of one size: hashes in ascending order, uint64 [runs], and where each begins."""
 
     hashes: np.ndarray
     starts: np.ndarray
@@ -44,22 +48,26 @@ class Ngrams:
     """Held-out texts to be met by their n-grams.
 
     Add all, then find: tables are made at the first `find` after an `add`, from all texts, in about a second for a
-    million tokens. It pickles, so that worker processes can be given a copy. Memory: 12 bytes a token, 12 bytes a
-    distinct n-gram, 24 bytes and the id a row, 110 bytes a distinct token. A query leaves nothing.
+    million tokens. It pickles, so that worker processes can be given a copy. Memory: 12 bytes a token, 12 bytes an
+    n-gram, 24 bytes and the id a row, 110 bytes a distinct token. A query leaves nothing.
     """
 
-    def __init__(self, n: int = 13, least: int = 8):
+    def __init__(self, n: int = 13, least: int = 8, share: float = 0.0):
         """
         Args:
             n: tokens of an n-gram. 13 is what GPT-3 (Brown et al., 2020) looked for in its training data.
             least: tokens of the shortest text that counts, as one n-gram, 1 to n.
+            share: of the tokens of a held-out text, that have to lie in shared n-grams, 0 to 1. Llama 2 (Touvron et
+                al., 2023) draws lines at 0.2 and 0.8; with 0 any n-gram is enough.
 
         Raises:
-            ValueError: `least` is not 1 to `n`.
+            ValueError: `least` is not 1 to `n`, or `share` is not 0 to 1.
         """
+        if not 0 <= share <= 1:
+            raise ValueError(f"the share of a text that lies in shared n-grams is {share}; give 0 to 1")
         if not 1 <= least <= n:
             raise ValueError(f"n-grams of {n} tokens, and of texts of at least {least}: least has to be 1 to n")
-        self.n, self.least = n, least
+        self.n, self.least, self.share = n, least, share
         self._vocabulary = Vocabulary()
         self._ids: list[str] = []
         self._tokens = array("i")  # of all texts, one after another
@@ -81,17 +89,17 @@ class Ngrams:
         self._made = None
 
     def find(self, text: str) -> Run | None:
-        """The first held-out text, in the order in which they were added, that shares an n-gram; None: none does."""
+        """The first held-out text, in the order in which they were added, that shares enough; None: none does."""
         tokens = self._vocabulary.find(words(text))
         if len(tokens) < self.least or not self._ids:
             return None
         if self._made is None:
             self._made = _Tables(np.array(self._tokens, np.int32), np.array(self._ends, np.int64), self.n, self.least)
-        found = self._made.find(tokens)
+        found = self._made.find(tokens, self.share)
         if found is None:
             return None
-        row, start, size = found
-        return Run(self._ids[row], start, size)
+        row, start, size, share = found
+        return Run(self._ids[row], start, size, share)
 
 
 class _Tables:
@@ -116,30 +124,34 @@ class _Tables:
         self._by_token = np.argsort(tokens, kind="stable").astype(np.int32 if len(tokens) < 2**31 else np.int64)
         self._first = np.concatenate([[0], np.cumsum(np.bincount(tokens))])
 
-    def find(self, tokens: np.ndarray) -> tuple[int, int, int] | None:
-        """The first text that shares a run, as its number; where the run begins in `tokens`; tokens of the run."""
-        met = []
+    def find(self, tokens: np.ndarray, least: float) -> tuple[int, int, int, float] | None:
+        """The first text of which so large a share is met: its number; where the first run begins in `tokens`, and its
+        size; the share."""
+        met: defaultdict[int, list[tuple[int, int, int]]] = defaultdict(list)  # start in `tokens`, size, start here
         for size, hashes in _hashed(tokens, self._least, self._n):
             if size in self._windows:
-                met += self._shared(tokens, hashes, size)
+                self._shared(tokens, hashes, size, met)
         if len(tokens) < self._n:
-            met += self._holding(tokens)
-        return min(met, default=None)
+            self._holding(tokens, met)
+        for row in sorted(met):
+            covered = {place for _, size, here in met[row] for place in range(here, here + size)}
+            before = int(self._ends[row - 1]) if row else 0
+            share = len(covered) / (int(self._ends[row]) - before)
+            if share >= least:
+                start, size, _ = min(met[row])
+                return row, start, size, share
+        return None
 
     def _sorted(self, hashes: np.ndarray, starts: np.ndarray, size: int) -> _Windows:
-        """One entry for each distinct run, the first; runs that differ and have the same hash stay side by side."""
+        """In the order of the hashes; equal ones in that of the texts."""
         order = np.argsort(hashes, kind="stable")
-        hashes, starts = hashes[order], starts[order]
-        again = np.flatnonzero(hashes[1:] == hashes[:-1]) + 1
-        equal = self._tokens_at(starts[again], size) == self._tokens_at(starts[again - 1], size)
-        keep = np.ones(len(hashes), bool)
-        keep[again[equal.all(axis=1)]] = False
-        return _Windows(hashes[keep], starts[keep].astype(np.int32 if len(self._tokens) < 2**31 else np.int64))
+        return _Windows(hashes[order], starts[order].astype(np.int32 if len(self._tokens) < 2**31 else np.int64))
 
-    def _shared(self, tokens: np.ndarray, hashes: np.ndarray, size: int) -> list[tuple[int, int, int]]:
-        """Texts whose n-grams of `size` tokens stand in `tokens`."""
+    def _shared(
+        self, tokens: np.ndarray, hashes: np.ndarray, size: int, met: defaultdict[int, list[tuple[int, int, int]]]
+    ) -> None:
+        """Adds the texts whose n-grams of `size` tokens stand in `tokens`."""
         table = self._windows[size]
-        found: list[tuple[int, int, int]] = []
         at = np.searchsorted(table.hashes, hashes)
         here = np.arange(len(hashes))
         while True:
@@ -148,17 +160,18 @@ class _Tables:
             same = table.hashes[at] == hashes[here]
             at, here = at[same], here[same]
             if not len(at):
-                return found
+                return
             starts = table.starts[at].astype(np.int64)
             equal = (self._tokens_at(starts, size) == tokens[here[:, None] + np.arange(size)]).all(axis=1)
             rows = np.searchsorted(self._ends, starts[equal], side="right")
-            found += [(row, start, size) for row, start in zip(rows.tolist(), here[equal].tolist(), strict=True)]
+            for row, start, place in zip(rows.tolist(), here[equal].tolist(), starts[equal].tolist(), strict=True):
+                met[row].append((start, size, place))
             at = at + 1  # the next run of the same hash
 
-    def _holding(self, tokens: np.ndarray) -> list[tuple[int, int, int]]:
-        """The first text in which all `tokens` stand in one run, looked for where their rarest one stands."""
+    def _holding(self, tokens: np.ndarray, met: defaultdict[int, list[tuple[int, int, int]]]) -> None:
+        """Adds the texts in which all `tokens` stand in one run, looked for where their rarest one stands."""
         if tokens.min() == UNKNOWN:
-            return []
+            return
         counts = self._first[tokens + 1] - self._first[tokens]
         rarest = int(counts.argmin())
         token = tokens[rarest]
@@ -167,7 +180,8 @@ class _Tables:
         starts = starts[(self._tokens_at(starts, len(tokens)) == tokens).all(axis=1)]
         rows = np.searchsorted(self._ends, starts, side="right")
         inside = starts + len(tokens) <= self._ends[rows]
-        return [(int(rows[inside][0]), 0, len(tokens))] if inside.any() else []
+        for row, place in zip(rows[inside].tolist(), starts[inside].tolist(), strict=True):
+            met[row].append((0, len(tokens), place))
 
     def _tokens_at(self, starts: np.ndarray, size: int) -> np.ndarray:
         """Runs of tokens, int32 [starts, size]."""

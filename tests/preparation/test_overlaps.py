@@ -91,4 +91,17 @@ def test_an_answer_that_holds_an_evaluation_text_is_a_leak(compared, tmp_path):
     corpora.put(tmp_path / "corpora", "medquad/medquad.jsonl", row % text)
     keep, told = compared()["medquad"]
     assert keep == [False]
-    assert said(told) == [("9:1", "shared n-gram", "ncbi_disease/dev/devel:1")]
+    assert said(told) == [("9:1", "shared n-grams", "ncbi_disease/dev/devel:1")]
+
+
+@pytest.mark.parametrize(
+    ("settings", "kept"), [({}, True), ({"ngram_share": 0.0}, False), ({"ngram_share": 0.0, "ngram": 20}, True)]
+)
+def test_a_phrase_that_evaluation_uses_too_is_a_leak_only_if_asked_for(compared, tmp_path, settings, kept):
+    # Mutation: `ngram_share` read by nothing.
+    phrase = "we looked at your heart and lungs today and all of it was fine"
+    text = " ".join(f"{word}:O" for word in f"{phrase} {' '.join(f'word{n}' for n in range(60))}".split())
+    corpora.put(tmp_path / "corpora", "ncbi-disease/devel.tsv", corpora.columns([text]))
+    row = '{"id": "9", "focus": "", "question": "What was found?", "answer": "As said, %s."}\n'
+    corpora.put(tmp_path / "corpora", "medquad/medquad.jsonl", row % phrase)
+    assert compared(**settings)["medquad"][0] == [kept]
