@@ -7,9 +7,7 @@ Exit code: 0 done, 2 unusable settings or corpora, 130 interrupted.
 """
 
 import os
-import re
 import sys
-from collections import Counter
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -25,7 +23,6 @@ from bioinstruct_jax.resources import resource
 from bioinstruct_jax.usage import Verb
 
 if TYPE_CHECKING:
-    from bioinstruct_jax.data.output.card import Card
     from bioinstruct_jax.preparation.pipeline import Rows
 
 EXAMPLES = (
@@ -116,50 +113,19 @@ def run(job: Prepare, options: Options) -> None:
 def write(job: Prepare, rows: "Rows", out: UPath) -> dict[str, Any]:
     """Rows, overlaps and reports into the folder, and the index of the rows last; returns the report."""
     from bioinstruct_jax.data.output.folder import writing
-    from bioinstruct_jax.preparation import folder, report
+    from bioinstruct_jax.preparation import card, folder, report
     from bioinstruct_jax.preparation.composition import Composition
 
+    published = card.card(job, rows)
     composition = Composition()
     folder.begin(out, job)
-    with writing(str(out / folder.ROWS), form=job.form, rows_per_shard=job.shard_rows, card=card(job, rows)) as output:
+    with writing(str(out / folder.ROWS), form=job.form, rows_per_shard=job.shard_rows, card=published) as output:
         for sample in rows:
             output.add(sample)
             composition.add(sample)
         told = report.told(job, rows, composition)
         folder.tell(out, told, report.html(told), rows.found)
     return told
-
-
-def card(job: Prepare, rows: "Rows") -> "Card | None":
-    """What the data card says, for the forms that are made to be passed on."""
-    from bioinstruct_jax.data.output.card import Card, CardSource
-    from bioinstruct_jax.data.output.folder import PUBLISHED
-    from bioinstruct_jax.tasks.table import TASKS
-
-    if job.form not in PUBLISHED:
-        return None
-    tasks = [TASKS[name] for name in dict.fromkeys(part.task for part in rows.parts)]
-    sources = [
-        CardSource(task.name, task.title, task.licence.name, task.licence.kind, task.licence.obtain, task.note)
-        for task in tasks
-    ]
-    removed = Counter[str]()
-    for reasons in rows.reasons.values():
-        removed.update(reasons)
-    return Card(
-        name=card_name(job.out),
-        title=f"Biomedical instructions: {card_name(job.out)}",
-        summary="Instruction rows made from published biomedical corpora by bioinstruct-jax; one wording of several, "
-        f"drawn by seed {job.seed} and row.",
-        sources=tuple(sources),
-        removed=removed if "remove" in (job.overlap.duplicates, job.overlap.leaks) else {},
-    )
-
-
-def card_name(out: str) -> str:
-    """The last part of a folder's name, as loaders take it."""
-    name = re.sub(r"[^a-z0-9]+", "_", out.rstrip("/").rsplit("/", 1)[-1].lower()).strip("_")
-    return name if name[:1].isalpha() else f"rows_{name}"
 
 
 def preview(rows: "Rows", count: int) -> None:

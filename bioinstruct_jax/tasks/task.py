@@ -32,6 +32,12 @@ class CorpusError(ValueError):
 
     def __init__(self, file: UPath | str, line: int, problem: str):
         super().__init__(f"{file}, line {line}: {problem}" if line else f"{file}: {problem}")
+        self.file, self.line = file, line
+
+    def without_text(self) -> "CorpusError":
+        """The same, with nothing of what stands in the file."""
+        problem = "not as its publisher ships it; what stands there is restricted and is not shown"
+        return CorpusError(self.file, self.line, problem)
 
 
 @dataclass(frozen=True)
@@ -180,11 +186,16 @@ class Task(Generic[I, G]):
 
         Raises:
             FileNotFoundError: it is not there; says where it is to be had and under which terms.
-            CorpusError: a file is not what its publisher ships.
+            CorpusError: a file is not what its publisher ships; without its words where they are restricted.
         """
         if missing := self.missing(corpora, split):
             raise FileNotFoundError(
                 f"{self.name}: {corpora / missing[0]} is missing. {self.title} ({self.licence.name}, "
                 f"{self.licence.kind}): {self.licence.obtain}"
             )
-        yield from self.read(corpora / self.folder, self.split(split))
+        try:
+            yield from self.read(corpora / self.folder, self.split(split))
+        except CorpusError as error:
+            if self.licence.kind == "restricted":
+                raise error.without_text() from None
+            raise

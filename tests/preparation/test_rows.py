@@ -69,3 +69,13 @@ def test_wordings_are_drawn_evenly():
     family = TASKS["medquad"].family
     drawn = Counter(family.wording(3, str(number)) for number in range(2000))
     assert min(drawn.values()) > 2000 / len(family.wordings) / 2
+
+
+def test_a_restricted_corpus_that_is_damaged_is_told_without_its_words(tmp_path):
+    # Mutation: the error as the reader made it.
+    corpora.put(tmp_path, "mednli/mli_train_v1.jsonl", '{"sentence1": "Mrs Quillfeather has oedema"}\n')
+    with pytest.raises(ValueError, match=r"mli_train_v1\.jsonl, line 1: not as its publisher ships it") as caught:
+        made(tmp_path, "mednli")
+    assert "sentence1" not in str(caught.value)
+    assert caught.value.__cause__ is None
+    assert caught.value.__suppress_context__
