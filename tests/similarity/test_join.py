@@ -3,12 +3,13 @@
 import multiprocessing
 import pickle
 
+import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from upath import UPath
 
-from bioinstruct_jax.similarity import join
+from bioinstruct_jax.similarity import join, rouge
 from bioinstruct_jax.similarity.join import Match, Near
 from bioinstruct_jax.similarity.rouge import rouge_l
 from bioinstruct_jax.tasks.table import TASKS
@@ -58,7 +59,7 @@ def crowds(draw):
 @example(["", "", "a"], 1.0)
 def test_the_nearest_text_is_that_of_all_pairs(texts, threshold):
     # Mutations: `counted` one less; `fewest` or `shortest` one more, `longest` one less; `_SLACK` on the wrong
-    # side; `most` without what was not counted; `>=` for `>` among equals; the most frequent elements counted.
+    # side; `most` without what was not counted; `>=` for `>` among equals.
     half = len(texts) // 2
     index = indexed(texts[:half], threshold)
     for query in [*texts, *texts[:3], "z z z"]:
@@ -109,6 +110,27 @@ def test_a_text_is_met_among_thousands_that_share_nothing():
     index = indexed(texts, 0.7)
     assert index.find(" ".join(f"w7x{j}" if j < 7 else f"y{j}" for j in range(10))) == Match("7", 0.7)
     assert index.find(" ".join(f"w7x{j}" if j < 6 else f"w8x{j}" for j in range(10))) is None
+
+
+def test_few_pairs_are_compared(monkeypatch):
+    # Of 208,080: texts of 20 to 80 words, and of 3,000, in which words are as frequent as in a language.
+    # Mutations: `counted` without `n // 8`; the most frequent elements counted; elements without their occurrence.
+    random, compared = np.random.default_rng(0), 0
+
+    def texts(count: int, *sizes: int) -> list[str]:
+        return [" ".join(f"w{i}" for i in random.zipf(1.2, random.integers(*sizes)) % 5000) for _ in range(count)]
+
+    def counting(*pair, **least):
+        nonlocal compared
+        compared += 1
+        return common(*pair, **least)
+
+    common = rouge.common
+    index = indexed(texts(1000, 20, 80) + texts(20, 2500, 3500), 0.7)
+    monkeypatch.setattr(rouge, "common", counting)
+    for query in texts(200, 20, 80) + texts(4, 2500, 3500):
+        index.find(query)
+    assert compared < 100
 
 
 def test_a_vocabulary_may_be_larger_than_unicode(monkeypatch):
