@@ -82,7 +82,8 @@ def _header(cells: list[str]) -> list[str]:
     names = [cell.strip() for cell in cells]
     twice = sorted({name for name in names if name and names.count(name) > 1})
     if twice:
-        raise SourceError(f"the header names {', '.join(map(ascii, twice))} twice; rename one of them")
+        told = [ascii(name) if len(name.split()) < 4 else "a sentence (or is it a row?)" for name in twice]
+        raise SourceError(f"the header names {', '.join(told)} twice; rename one of them")
     return names
 
 

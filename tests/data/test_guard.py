@@ -302,6 +302,14 @@ def test_a_column_without_rows_and_a_category_without_rows_are_told_without_text
         assert not _leaks(str(caught.value))
 
 
+def test_a_row_that_stands_where_a_header_should_is_not_quoted(tmp_path):
+    # Mutation: every name that is there twice as it is.
+    source = _written(tmp_path, "a.csv", f'"{TEXT}","{TEXT}",restricted\n'.encode())
+    with pytest.raises(SourceError, match=r"a sentence .* twice") as caught:
+        list(read(source))
+    assert not _leaks(str(caught.value))
+
+
 def test_the_label_is_found_across_blocks_and_in_a_file_that_ends_early(tmp_path):
     # Mutation: nothing kept of the block before.
     for before in range((1 << 20) - 14, (1 << 20) + 2):
