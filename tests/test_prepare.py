@@ -158,7 +158,7 @@ def test_sources_that_are_missing_are_listed_where_the_recipe_allows_it(recipe, 
     assert prepare.main([*words, "--missing=report"]) == 0
     printed = capsys.readouterr().out
     assert re.search(r"mednli +11,232 +1,395 +dev \(paper_compatible\)", printed)
-    assert "Not there, whole or in part: mednli" in printed
+    assert "Not there, whole or in part: mednli (see the report)." in printed
     told = json.loads((tmp_path / "out/report.json").read_text())
     assert {one["split"] for one in told["missing"]} == {"train", "dev", "test"}
 

@@ -107,7 +107,8 @@ def said(told: dict[str, Any]) -> str:
     text = f"{totals['all']:,} rows, {totals['train']:,} of them for training."
     lost = dict.fromkeys(one["task"] for one in told["missing"])
     if lost:
-        text += f" Not there, whole or in part: {', '.join(lost)}."
+        named = ", ".join(list(lost)[:8]) + (f" and {len(lost) - 8} more" if len(lost) > 8 else "")
+        text += f" Not there, whole or in part: {named} (see the report)."
     if "paper" in totals:
         paper = totals["paper"]
         text += (

@@ -1,28 +1,26 @@
 """How many training rows of the corpora at hand meet their evaluation rows, by each test, and how long that takes.
 
-    BIOINSTRUCT_DATA=FOLDER python -m tests.benchmarks.similarity [--rendered]
+    BIOINSTRUCT_DATA=FOLDER python -m tests.benchmarks.similarity
 
-Inputs are compared, with their outputs where those are free text. Lines that all inputs of a task share, such as its
-classes, say nothing of a row and would make every row of it meet: they are left out, unless `--rendered`.
+What an item is about is compared, with its answer where that is free text.
 """
 
-import argparse
 import os
 import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from upath import UPath
 
+from bioinstruct_jax.preparation.rows import rendered
 from bioinstruct_jax.similarity.duplicates import Exact, NearDuplicates
 from bioinstruct_jax.similarity.join import Near
 from bioinstruct_jax.similarity.ngrams import Ngrams
 from bioinstruct_jax.tasks.table import TASKS
 
-FREE_TEXT = ("open_answer", "summary", "note")
 TESTS = ("same", "n-gram", "ROUGE-L", "near-duplicate")
 
 
@@ -61,23 +59,16 @@ class Report:
         self.seconds[stage] = time.perf_counter() - wall, time.process_time() - processor
 
 
-def rows(corpora: UPath, *, rendered: bool) -> tuple[list[Row], list[Row]]:
+def rows(corpora: UPath) -> tuple[list[Row], list[Row]]:
     """Training rows and evaluation rows of every task whose files are there."""
     found: tuple[list[Row], list[Row]] = ([], [])
     for task in TASKS.values():
-        pairs = []
         for split in task.splits:
-            try:
-                for item in task.items(corpora, split.name):
-                    asked, answer = task.family.render(item, task, task.family.formats[0])
-                    text = f"{asked}\n{answer}" if task.family.name in FREE_TEXT else asked
-                    pairs.append((split.name, Row(task.name, f"{task.name}/{split.name}/{item.id}", text)))
-            except FileNotFoundError:
+            if task.missing(corpora, split.name):
                 continue
-        shared = set.intersection(*(set(row.text.splitlines()) for _, row in pairs)) if len(pairs) > 1 else set()
-        for name, row in pairs:
-            own = "\n".join(line for line in row.text.splitlines() if rendered or line not in shared)
-            found[name != "train"].append(replace(row, text=own))
+            for row in rendered(task, corpora, split.name, seed=0, format=None):
+                text = f"{row.about}\n{row.free}".rstrip()
+                found[split.name != "train"].append(Row(task.name, row.sample.id, text))
     return found
 
 
@@ -105,16 +96,13 @@ def _ask(report: Report, test: str, training: list[Row], find) -> None:
     report.slowest[stage] = slowest
 
 
-def main(arguments: list[str]) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rendered", action="store_true", help="compare inputs with the lines that all of them share")
-    options = parser.parse_args(arguments)
+def main() -> int:
     if "BIOINSTRUCT_DATA" not in os.environ:
         print("BIOINSTRUCT_DATA is not set: give it the folder of corpora", file=sys.stderr)
         return 2
     report = Report()
     with report.timed("reading"):
-        training, held_out = rows(UPath(os.environ["BIOINSTRUCT_DATA"]), rendered=options.rendered)
+        training, held_out = rows(UPath(os.environ["BIOINSTRUCT_DATA"]))
     print(
         f"{len(training)} training rows, {len(held_out)} evaluation rows, {report.seconds['reading'][0]:.1f} s to read"
     )
@@ -123,4 +111,4 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main(sys.argv[1:]))
+    raise SystemExit(main())

@@ -37,23 +37,18 @@ def test_rows_are_counted_by_task_and_test():
     assert set(report.slowest) < set(report.seconds)
 
 
-def test_lines_that_all_inputs_share_are_left_out(tmp_path):
-    # Mutations: answers left out of free text; a task whose files are missing ends the run.
+def test_an_answer_is_compared_where_it_is_free_text(tmp_path):
+    # Mutation: answers left out.
     folder = tmp_path / "medquad"
     folder.mkdir()
-    rest = {"qtype": "", "focus": "", "source": "", "url": ""}
-    lines = [
-        {"id": "1", "question": "What is gout?", "answer": "See below.\nA disease.", **rest},
-        {"id": "2", "question": "What is flu?", "answer": "See below.\nAn infection.", **rest},
-    ]
-    (folder / "medquad.jsonl").write_text("\n".join(map(json.dumps, lines)))
-    training, held_out = similarity.rows(UPath(tmp_path), rendered=False)
-    assert [row.text for row in training] == ["What is gout?\nA disease.", "What is flu?\nAn infection."]
+    row = {"id": "1", "question": "What is gout?", "answer": "A disease.", "focus": ""}
+    (folder / "medquad.jsonl").write_text(json.dumps(row))
+    training, held_out = similarity.rows(UPath(tmp_path))
+    assert [row.text for row in training] == ["What is gout?\nA disease."]
     assert held_out == []
-    assert "See below." in similarity.rows(UPath(tmp_path), rendered=True)[0][0].text
 
 
 def test_without_corpora_it_says_what_to_set(monkeypatch, capsys):
     monkeypatch.delenv("BIOINSTRUCT_DATA", raising=False)
-    assert similarity.main([]) == 2
+    assert similarity.main() == 2
     assert "BIOINSTRUCT_DATA is not set" in capsys.readouterr().err
