@@ -12,6 +12,7 @@ class Sample:
 
     Attributes:
         id: ``<task>/<split>/<id of the item>``, unique in a preparation.
+        licence: open, attribution, non-commercial or restricted; before any text, so that a row which is cut tells it.
         instruction: the wording, with how the answer is to be written.
         input: what is asked about; may be empty.
         output: the answer, in `format`.
@@ -19,13 +20,13 @@ class Sample:
         source: name of the task.
         family: of the task: entities, relations, ...
         split: train, dev or test, as the publisher has it.
-        licence: open, attribution, non-commercial or restricted.
         format: of the answer; one of the family's.
         wording: place of the instruction among the family's wordings, from 0.
         labels: what the answer names of a closed set, one for each time; empty for free text.
     """
 
     id: str
+    licence: Literal["open", "attribution", "non-commercial", "restricted"]
     instruction: str
     input: str
     output: str
@@ -33,7 +34,6 @@ class Sample:
     source: str
     family: str
     split: Literal["train", "dev", "test"]
-    licence: Literal["open", "attribution", "non-commercial", "restricted"]
     format: str
     wording: int
     labels: tuple[str, ...] = ()

@@ -117,8 +117,12 @@ def _first_equal(digests: np.ndarray) -> np.ndarray:
     Args:
         digests: [rows, 2] uint64.
     """
-    _, first, which = np.unique(digests, axis=0, return_index=True, return_inverse=True)
-    return first[which.reshape(-1)]
+    order = np.lexsort((digests[:, 1], digests[:, 0]))  # stable: equal ones in the order of the rows
+    new = np.ones(len(order), bool)
+    new[1:] = (digests[order[1:]] != digests[order[:-1]]).any(axis=1)
+    first = np.empty(len(order), np.int64)
+    first[order] = order[np.flatnonzero(new)[np.cumsum(new) - 1]] if len(order) else order
+    return first
 
 
 def held_out(parts: list[Part], settings: Overlap) -> HeldOut:
@@ -151,7 +155,7 @@ def find(
             continue
         if duplicates:
             duplicates.begin(part)
-        keep: list[bool] = []
+        keep = bytearray()  # a byte a row
         found: list[Overlapping] = []
         for row in part.rows():
             leak = index.find(row) if index else None
@@ -162,4 +166,4 @@ def find(
             done += 1
             if done % 1000 == 0:
                 told(done)
-        yield part, np.array(keep, bool), found
+        yield part, np.frombuffer(keep, bool), found

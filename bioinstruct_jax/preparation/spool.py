@@ -44,7 +44,7 @@ class Part:
     @property
     def numbers(self) -> np.ndarray:
         """[rows, 3] uint64: what the row asks and answers as a digest of two numbers; one drawn by seed and id."""
-        return np.load(self.file.with_suffix(".npy"), allow_pickle=False)
+        return np.load(self.file.with_suffix(".npy"), mmap_mode="r", allow_pickle=False)
 
     def rows(self) -> Iterator[Rendered]:
         """What `write` wrote."""

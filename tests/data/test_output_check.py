@@ -8,7 +8,7 @@ from bioinstruct_jax.data.output.check import check
 from bioinstruct_jax.data.output.errors import OutputError
 from bioinstruct_jax.data.sample import Sample
 
-ROWS = [Sample(f"t/train/{n}", "Do.", "x", f"out {n}", "GEN", "t", "note", "train", "open", "", 0) for n in range(5)]
+ROWS = [Sample(f"t/train/{n}", "open", "Do.", "x", f"out {n}", "GEN", "t", "note", "train", "", 0) for n in range(5)]
 
 
 @pytest.fixture

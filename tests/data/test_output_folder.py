@@ -32,7 +32,7 @@ def records(place, split="train"):
 
 
 def record(row, form, source):
-    fields = {"id": row.id, "category": row.category, "source": source}
+    fields = {"id": row.id, "category": row.category, "source": source, "restricted": row.restricted}
     if form == "chat":
         return Record(
             instruction=prompts.question(row.instruction, row.input), input="", output=row.output.strip(), **fields

@@ -8,6 +8,7 @@ import random
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn.metrics import cohen_kappa_score
 from upath import UPath
 
 from bioinstruct_jax.data.sample import Sample
@@ -18,7 +19,7 @@ from bioinstruct_jax.preparation.audit import COLUMNS, KEY, SHEETS, draw, write
 def row(number: int, source: str) -> Sample:
     case = f"Case {chr(97 + number)},\nsecond line"
     return Sample(
-        f"{source}/train/{number}", "Which drug?", case, "Aspirin", "IE", source, "entities", "train", "open", "list", 0
+        f"{source}/train/{number}", "open", "Which drug?", case, "Aspirin", "IE", source, "entities", "train", "list", 0
     )  # fmt: skip
 
 
@@ -199,14 +200,13 @@ def test_kappas_of_tables_in_print(table, value, error):
 
 @given(st.lists(st.lists(st.integers(0, 30), min_size=2, max_size=2), min_size=2, max_size=2))
 def test_kappa_is_that_of_scikit_learn(table):
-    metrics = pytest.importorskip("sklearn.metrics")
     first = [i for i in (0, 1) for j in (0, 1) for _ in range(table[i][j])]
     second = [j for i in (0, 1) for j in (0, 1) for _ in range(table[i][j])]
     found = kappa(table)
     if found.value is None:
         assert len(set(first + second)) < 2
     else:
-        assert found.value == pytest.approx(metrics.cohen_kappa_score(first, second), abs=1e-12)
+        assert found.value == pytest.approx(cohen_kappa_score(first, second), abs=1e-12)
 
 
 def test_the_error_of_kappa_is_the_spread_of_kappas():

@@ -21,8 +21,8 @@ from bioinstruct_jax.preparation.audit import KEY, SHEETS, Stratum, allocate, dr
 
 def sample(number: int, source: str = "gad", *labels: str, **changes: object) -> Sample:
     made = Sample(
-        f"{source}/train/{number}", f"Is it so? ({number % 3})", f"BRCA1 and {number} cases", "Yes.", "IE", source,
-        "relations", "train", "open", "word", number % 3, labels,
+        f"{source}/train/{number}", "open", f"Is it so? ({number % 3})", f"BRCA1 and {number} cases", "Yes.", "IE",
+        source, "relations", "train", "word", number % 3, labels,
     )  # fmt: skip
     return replace(made, **changes)
 

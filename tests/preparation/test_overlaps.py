@@ -1,4 +1,7 @@
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bioinstruct_jax.preparation import overlaps, spool
 from bioinstruct_jax.preparation.job import Overlap
@@ -26,6 +29,13 @@ def compared(tmp_path):
         return {part.task: (keep.tolist(), told) for part, keep, told in found}
 
     return compare
+
+
+@given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2)), max_size=30))
+def test_equal_digests_have_the_first_row_in_common(digests):
+    # Mutations: one of the two numbers compared; the last row rather than the first.
+    found = overlaps._first_equal(np.array(digests, np.uint64).reshape(-1, 2))
+    assert found.tolist() == [digests.index(digest) for digest in digests]
 
 
 def said(told):

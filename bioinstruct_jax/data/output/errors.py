@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping
 
+from bioinstruct_jax.data import guard
+
 
 class OutputError(ValueError):
     """An output folder that cannot be written or trusted. The message names it and says what to do."""
 
 
-class RestrictedError(OutputError):
+class RestrictedError(OutputError, guard.RestrictedError):
     """Rows whose licence forbids what was asked for."""
 
 
