@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -35,6 +36,15 @@ class Share:
         self.formats[sample.format] += 1
         self.labels.update(sample.labels)
 
+    def merge(self, other: "Share") -> None:
+        """The rows of another share, which stand behind those of this one."""
+        self.rows += other.rows
+        self.input.update(other.input)
+        self.output.update(other.output)
+        self.labels.update(other.labels)
+        self.wordings.update(other.wordings)
+        self.formats.update(other.formats)
+
     def summary(self) -> dict[str, Any]:
         """Counts, and medians, 95th percentiles and maxima of the lengths; for JSON."""
         return {
@@ -60,8 +70,24 @@ class Composition:
         for shares, name in ((self.by_source, sample.source), (self.by_family, sample.family)):
             shares.setdefault((name, sample.split), Share()).add(sample, asked, answered)
 
+    def merge(self, other: "Composition") -> None:
+        """The rows of another one, which stand behind those of this one."""
+        for mine, others in ((self.by_source, other.by_source), (self.by_family, other.by_family)):
+            for name, share in others.items():
+                mine.setdefault(name, Share()).merge(share)
+
     def summary(self) -> dict[str, Any]:
         return {"sources": _nested(self.by_source), "families": _nested(self.by_family)}
+
+
+def in_order(whole: Composition, parts: Iterable[tuple[str, str, str]]) -> Composition:
+    """The same, as if these parts had been counted one after another: each its task, its family and its split."""
+    made = Composition()
+    for task, family, split in parts:
+        if (task, split) in whole.by_source:
+            made.by_source[task, split] = whole.by_source[task, split]
+            made.by_family[family, split] = whole.by_family[family, split]
+    return made
 
 
 def words(text: str) -> int:

@@ -8,7 +8,7 @@ corpus's text.
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -49,11 +49,10 @@ class HeldOut:
         self._ngrams = Ngrams(settings.ngram, min(settings.ngram, 8), settings.ngram_share)
         self._seen = Exact()
 
-    def add(self, row: Rendered) -> None:
-        if self._seen.find(row.about) is None:  # several tasks are made of one corpus
-            self._seen.add(row.sample.id, row.about)
-            self._near.add(row.sample.id, row.about)
-            self._ngrams.add(row.sample.id, row.about)
+    def add(self, id: str, about: str) -> None:
+        if self._seen.find(about) is None:  # several tasks are made of one corpus
+            for index in (self._seen, self._near, self._ngrams):
+                index.add(id, about)
 
     def find(self, row: Rendered) -> Overlapping | None:
         if (same := self._seen.find(row.about)) is not None:
@@ -72,17 +71,21 @@ class Duplicates:
     def __init__(self, parts: list[Part], settings: Overlap) -> None:
         self._settings = settings
         self._kept: dict[tuple[str, str], list[tuple[Exact, Near]]] = {}  # of each source, by family and subject
-        self._left = Counter(_kind(part) for part in parts if part.split == "train")
+        self._left = sources(parts)
 
-    def begin(self, part: Part) -> None:
-        """The rows that follow are of this part."""
-        kind = _kind(part)
-        self._left[kind] -= 1
-        self._earlier = self._kept.setdefault(kind, []).copy()
-        self._own = (Exact(), Near(self._settings.rouge_l)) if self._left[kind] else None
+    def begin(self, part: Part, digests: np.ndarray) -> None:
+        """The rows that follow are of this part: all, or those that may be equal to each other.
+
+        Args:
+            digests: of what they ask and answer, in their order, [rows, 2] uint64.
+        """
+        of = kind(part)
+        self._left[of] -= 1
+        self._earlier = self._kept.setdefault(of, []).copy()
+        self._own = (Exact(), Near(self._settings.rouge_l)) if self._left[of] else None
         if self._own:
-            self._kept[kind].append(self._own)
-        self._first = _first_equal(part.numbers[:, :2])
+            self._kept[of].append(self._own)
+        self._first = _first_equal(digests)
         self._again = set(self._first[self._first != np.arange(len(self._first))].tolist())
         self._ids: dict[int, str] = {}  # of the rows in `_again`, which others repeat
         self._place = -1
@@ -105,10 +108,15 @@ class Duplicates:
         return None
 
 
-def _kind(part: Part) -> tuple[str, str]:
-    """What two sources must have in common for one to repeat the other."""
+def kind(part: Part) -> tuple[str, str]:
+    """What two sources must have in common for one to repeat the other: family and subject."""
     task = TASKS[part.task]
     return task.family.name, task.subject
+
+
+def sources(parts: list[Part]) -> Counter[tuple[str, str]]:
+    """Training parts of each kind."""
+    return Counter(kind(part) for part in parts if part.split == "train")
 
 
 def _first_equal(digests: np.ndarray) -> np.ndarray:
@@ -125,14 +133,25 @@ def _first_equal(digests: np.ndarray) -> np.ndarray:
     return first
 
 
-def held_out(parts: list[Part], settings: Overlap) -> HeldOut:
-    """The evaluation rows of these parts; those of training parts are left alone."""
+def held_out(texts: Iterable[tuple[str, str]], settings: Overlap) -> HeldOut:
+    """Evaluation rows, each as its id and what it is about, in the order of the recipe."""
     found = HeldOut(settings)
-    for part in parts:
-        if part.split != "train":
-            for row in part.rows():
-                found.add(row)
+    for id, about in texts:
+        found.add(id, about)
     return found
+
+
+def judged(
+    row: Rendered, leak: Overlapping | None, duplicates: Duplicates | None, settings: Overlap
+) -> tuple[bool, list[Overlapping]]:
+    """Whether a training row is to be kept, as the settings have it, and what is told of it.
+
+    Args:
+        duplicates: the rows before it; None where they do not count.
+    """
+    clean = not (leak and settings.leaks == "remove")
+    again = duplicates.find(row, kept=clean) if duplicates else None
+    return clean and not (again and settings.duplicates == "remove"), [one for one in (leak, again) if one]
 
 
 def find(
@@ -147,22 +166,23 @@ def find(
     Yields:
         The part; which of its rows are to be kept, [rows] bool, as the settings have it; and all that was found.
     """
-    index = held_out(parts + others, settings) if settings.leaks != "ignore" else None
+    index = None
+    if settings.leaks != "ignore":
+        evaluation = [part for part in parts + others if part.split != "train"]
+        index = held_out(((row.sample.id, row.about) for part in evaluation for row in part.rows()), settings)
     duplicates = Duplicates(parts, settings) if settings.duplicates != "ignore" else None
     done = 0
     for part in parts:
         if part.split != "train":
             continue
         if duplicates:
-            duplicates.begin(part)
+            duplicates.begin(part, part.numbers[:, :2])
         keep = bytearray()  # a byte a row
         found: list[Overlapping] = []
         for row in part.rows():
-            leak = index.find(row) if index else None
-            clean = not (leak and settings.leaks == "remove")
-            again = duplicates.find(row, kept=clean) if duplicates else None
-            found += [one for one in (leak, again) if one]
-            keep.append(clean and not (again and settings.duplicates == "remove"))
+            kept, overlapping = judged(row, index.find(row) if index else None, duplicates, settings)
+            keep.append(kept)
+            found += overlapping
             done += 1
             if done % 1000 == 0:
                 told(done)

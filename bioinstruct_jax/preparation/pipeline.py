@@ -18,32 +18,40 @@ from bioinstruct_jax.reporting.progress import Progress
 
 
 @dataclass(frozen=True)
-class Rows:
-    """The rows of a recipe.
+class Findings:
+    """What was seen on the way from a recipe to its rows.
 
     Attributes:
-        parts: in order; `times` says of each how often its rows are taken, [rows] int64.
         read: rows of each part by name, ``task/split``.
         reasons: overlaps of training rows, by task and reason.
         found: file of the overlaps, a JSON object a line.
     """
 
-    parts: list[Part]
-    times: list[np.ndarray]
     read: dict[str, int]
     missing: list[Missing]
     reasons: dict[str, dict[str, int]]
     found: Path
 
+
+@dataclass(frozen=True)
+class Rows(Findings):
+    """The rows of a recipe.
+
+    Attributes:
+        parts: in order; `times` says of each how often its rows are taken, [rows] int64.
+    """
+
+    parts: list[Part]
+    times: list[np.ndarray]
+
     def __len__(self) -> int:
         return int(sum(times.sum() for times in self.times))
 
     def __iter__(self) -> Iterator[Sample]:
-        """Every row in the order of the recipe; further copies of one carry their number behind its id."""
+        """Every row in the order of the recipe."""
         for part, times in zip(self.parts, self.times, strict=True):
             for row, count in zip(part.rows(), times.tolist(), strict=True):
-                for copy in range(count):
-                    yield replace(row.sample, id=f"{row.sample.id}#{copy + 1}") if copy else row.sample
+                yield from copies(row.sample, count)
 
 
 @contextmanager
@@ -64,7 +72,7 @@ def rows(job: Prepare, workers: int, progress: Progress) -> Iterator[Rows]:
         everything = there.parts + there.others
         counts, errors = spool.write_all(everything, workers, progress.update)
         if errors:
-            raise ValueError("\n  ".join([f"{len(errors)} corpora cannot be read:", *errors] if errors[1:] else errors))
+            raise ValueError(unreadable(errors))
         read = {part.name: count for part, count in zip(everything, counts, strict=True)}
         progress.phase("comparing")
         training = sum(read[part.name] for part in there.parts if part.split == "train")
@@ -79,23 +87,45 @@ def rows(job: Prepare, workers: int, progress: Progress) -> Iterator[Rows]:
                 keep[part.task] = kept
                 reasons[part.task] = dict(Counter(one.reason for one in found))
                 file.writelines(one.line() + "\n" for one in found)
-        times = _times(job, there.parts, keep, read)
-        yield Rows(
-            there.parts, times, {part.name: read[part.name] for part in there.parts}, there.missing, reasons, lines
-        )
+        shares = wanted(job, {task: int(kept.sum()) for task, kept in keep.items()})
+        times = [
+            taken(keep[part.task], part.numbers[:, 2], shares[part.task])
+            if part.split == "train"
+            else np.ones(read[part.name], np.int64)  # evaluation rows once
+            for part in there.parts
+        ]
+        seen = {part.name: read[part.name] for part in there.parts}
+        yield Rows(seen, there.missing, reasons, lines, there.parts, times)
 
 
-def _times(job: Prepare, parts: list[Part], keep: dict[str, np.ndarray], read: dict[str, int]) -> list[np.ndarray]:
-    """How often each row of each part is taken: evaluation rows once, training rows by their shares."""
-    settings = {source.task: source for source in job.sources}
-    wanted = balance.wanted({task: int(kept.sum()) for task, kept in keep.items()}, settings, job.balance)
-    taken = []
-    for part in parts:
-        if part.split != "train":
-            taken.append(np.ones(read[part.name], np.int64))
-            continue
-        kept = keep[part.task]
-        times = np.zeros(len(kept), np.int64)
-        times[kept] = balance.copies(part.numbers[kept, 2], wanted[part.task])
-        taken.append(times)
-    return taken
+def wanted(job: Prepare, kept: dict[str, int]) -> dict[str, int]:
+    """Training rows of each task.
+
+    Args:
+        kept: those that are there to be taken, by task in the order of the recipe.
+    """
+    return balance.wanted(kept, {source.task: source for source in job.sources}, job.balance)
+
+
+def taken(keep: np.ndarray, draws: np.ndarray, wanted: int) -> np.ndarray:
+    """How often each row of a training part is taken, [rows] int64.
+
+    Args:
+        keep: whether it may be, [rows] bool.
+        draws: [rows] uint64.
+        wanted: rows to take in all.
+    """
+    times = np.zeros(len(keep), np.int64)
+    times[keep] = balance.copies(draws[keep], wanted)
+    return times
+
+
+def copies(sample: Sample, times: int) -> Iterator[Sample]:
+    """A row so often; further copies carry their number behind its id."""
+    for copy in range(times):
+        yield replace(sample, id=f"{sample.id}#{copy + 1}") if copy else sample
+
+
+def unreadable(errors: list[str]) -> str:
+    """What is told of corpora that cannot be read, in the order of the recipe."""
+    return "\n  ".join([f"{len(errors)} corpora cannot be read:", *errors] if errors[1:] else errors)

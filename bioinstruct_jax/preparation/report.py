@@ -12,10 +12,10 @@ from bioinstruct_jax.reporting import page
 from bioinstruct_jax.tasks.table import TASKS
 
 if TYPE_CHECKING:
-    from bioinstruct_jax.preparation.pipeline import Rows
+    from bioinstruct_jax.preparation.pipeline import Findings
 
 
-def told(job: Prepare, rows: "Rows", composition: Composition) -> dict[str, Any]:
+def told(job: Prepare, rows: "Findings", composition: Composition) -> dict[str, Any]:
     """All of it; what `report.json` holds."""
     written = {f"{task}/{split}": share.rows for (task, split), share in composition.by_source.items()}
     return {
@@ -30,7 +30,7 @@ def told(job: Prepare, rows: "Rows", composition: Composition) -> dict[str, Any]
     }
 
 
-def _source(source: Corpus, rows: "Rows", written: dict[str, int]) -> dict[str, Any]:
+def _source(source: Corpus, rows: "Findings", written: dict[str, int]) -> dict[str, Any]:
     task = TASKS[source.task]
     names = {split: f"{source.task}/{split}" for split in source.made}
     there = {split: name for split, name in names.items() if name in rows.read}

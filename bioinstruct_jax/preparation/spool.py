@@ -84,13 +84,13 @@ def write_all(parts: list[Part], workers: int, told: Callable[[int, int], None])
     told(0, len(parts))
     if workers == 1 or len(parts) < 2:
         for place, part in enumerate(parts):
-            counts[place], errors[place] = _attempt(part)
+            counts[place], errors[place] = attempt(part)
             told(place + 1, len(parts))
     else:
         with ProcessPoolExecutor(min(workers, len(parts)), mp_context=get_context("spawn")) as pool:
             # The largest files take longest: they are begun first, so that none is left for the end.
             order = sorted(range(len(parts)), key=lambda place: -_size(parts[place]))
-            waiting = {pool.submit(_attempt, parts[place]): place for place in order}
+            waiting = {pool.submit(attempt, parts[place]): place for place in order}
             left = set(waiting)
             while left:
                 done, left = wait(left, return_when=FIRST_COMPLETED)
@@ -100,7 +100,8 @@ def write_all(parts: list[Part], workers: int, told: Callable[[int, int], None])
     return counts, [error for error in errors if error]
 
 
-def _attempt(part: Part) -> tuple[int, str]:
+def attempt(part: Part) -> tuple[int, str]:
+    """`write`, and 0 rows and the error where they cannot be made."""
     try:
         return write(part), ""
     except (ValueError, OSError) as error:

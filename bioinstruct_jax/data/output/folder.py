@@ -2,7 +2,7 @@
 rows, and its bytes follow from rows and settings alone."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from os import PathLike
@@ -66,7 +66,8 @@ class Output:
         part = self._splits.setdefault(split, _Open([]))
         if part.shard is None:
             part.name = self._name(split, len(part.done))
-            part.shard = self._begin(self._folder / part.name)
+            file = self._folder / part.name
+            part.shard = arrays.ArrayShard(file) if self._form == "tfds" else _begin(file, self._form)
         part.shard.add(sample)
         part.rows += 1
         self.tally.add(sample)
@@ -74,38 +75,23 @@ class Output:
             self._end(part)
 
     def _name(self, split: str, place: int) -> str:
-        match self._form:
-            case "tfds":
-                return f"{self._version()}/{arrays.name_of(self._version().split('/')[0], split, place)}"
-            case "hub":
-                return f"data/{split}-{place:05d}.parquet"
-        suffix = {"parquet": "parquet", "alpaca-json": "json"}.get(self._form, "jsonl")
-        return f"{split}-{place:05d}.{suffix}"
+        if self._form == "tfds":
+            return f"{self._version()}/{arrays.name_of(self._version().split('/')[0], split, place)}"
+        return f"data/{split}-{place:05d}.parquet" if self._form == "hub" else _name(self._form, split, place)
 
     def _version(self) -> str:
         assert self._card is not None
         return f"{self._card.name}/{self._card.version}"
-
-    def _begin(self, file: UPath) -> JsonShard | ParquetShard | arrays.ArrayShard:
-        match self._form:
-            case "tfds":
-                return arrays.ArrayShard(file)
-            case "hub" | "parquet":
-                return ParquetShard(file)
-            case "chat":
-                return JsonShard(file, shape=chat)
-        return JsonShard(file, shape=columns, array=self._form == "alpaca-json")
 
     def _end(self, part: _Open) -> None:
         assert part.shard is not None
         part.shard.close()
         if isinstance(part.shard, arrays.ArrayShard):
             file = self._folder / part.name
-            size, digest = file.stat().st_size, files.sha256(file)
             part.payload += part.shard.payload
+            part.done.append(index.Shard(part.name, file.stat().st_size, files.sha256(file), part.rows))
         else:
-            size, digest = part.shard.sink.size, part.shard.sink.digest.hexdigest()
-        part.done.append(index.Shard(part.name, size, digest, part.rows))
+            part.done.append(_told(part.name, part.shard, part.rows))
         part.shard, part.rows = None, 0
 
     def finish(self) -> None:
@@ -120,8 +106,7 @@ class Output:
         for part in self._splits.values():
             if part.shard is not None:
                 self._end(part)
-        order: list[str] = [name for name in ("train", "dev", "validation", "test") if name in self._splits]
-        splits = {name: tuple(self._splits[name].done) for name in order}
+        splits = _ordered({name: tuple(part.done) for name, part in self._splits.items()})
         self.finished = index.Index(form=self._form, splits=splits, files=tuple(self._beside(splits)))
         index.write(self._folder, self.finished)
 
@@ -150,6 +135,54 @@ class Output:
             if part.shard is not None:
                 with suppress(Exception):  # the reason why is under way already
                     part.shard.close()
+
+
+def _name(form: Form, split: str, place: int) -> str:
+    suffix = {"parquet": "parquet", "alpaca-json": "json"}.get(form, "jsonl")
+    return f"{split}-{place:05d}.{suffix}"
+
+
+def _begin(file: UPath, form: Form) -> JsonShard | ParquetShard:
+    if form in ("hub", "parquet"):
+        return ParquetShard(file)
+    return JsonShard(file, shape=chat if form == "chat" else columns, array=form == "alpaca-json")
+
+
+def _told(name: str, shard: JsonShard | ParquetShard, rows: int) -> index.Shard:
+    return index.Shard(name, shard.sink.size, shard.sink.digest.hexdigest(), rows)
+
+
+def _ordered(splits: dict[str, tuple[index.Shard, ...]]) -> dict[str, tuple[index.Shard, ...]]:
+    return {name: splits[name] for name in ("train", "dev", "validation", "test") if name in splits}
+
+
+def write_shard(folder: UPath, form: Form, split: str, place: int, samples: Iterable[Sample]) -> index.Shard:
+    """One shard by itself, for machines that write a folder together: the bytes are those that `writing` gives it.
+
+    The folder is claimed before, and `write_index` ends it.
+
+    Args:
+        form: not one of `PUBLISHED`, which have a data card.
+        place: of the shard among those of its split, from 0.
+
+    Raises OutputError as `Output.add` does.
+    """
+    name, rows = _name(form, split, place), 0
+    with _telling(folder):
+        shard = _begin(folder / name, form)
+        try:
+            for sample in samples:
+                shard.add(sample)
+                rows += 1
+        finally:
+            shard.close()
+    return _told(name, shard, rows)
+
+
+def write_index(folder: UPath, form: Form, splits: dict[str, tuple[index.Shard, ...]]) -> None:
+    """Ends a folder of shards by `write_shard`, in their order. Raises OutputError where it cannot be written."""
+    with _telling(folder):
+        index.write(folder, index.Index(form=form, splits=_ordered(splits)))
 
 
 @contextmanager
