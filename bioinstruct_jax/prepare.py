@@ -42,10 +42,13 @@ class Options:
     preview: Annotated[Natural, Field(description="print this many rows of each source, then stop")] = 0
     audit: Annotated[Natural, Field(description="draw so many training rows to blinded sheets for two readers")] = 0
     agreement: Annotated[Flag, Field(description="read the filled sheets: how far the two readers agree")] = False
+    beam: Annotated[
+        str, Field(description="options of an Apache Beam pipeline, '--runner=...', to make the same rows by it")
+    ] = ""
 
     @model_validator(mode="after")
     def _one(self) -> "Options":
-        asked = [name for name in ("list", "preview", "audit", "agreement") if getattr(self, name)]
+        asked = [name for name in ("list", "preview", "audit", "agreement", "beam") if getattr(self, name)]
         if len(asked) > 1:
             raise ValueError(f"{' and '.join(f'--{name}' for name in asked)}: one at a time")
         return self
@@ -82,13 +85,22 @@ def run(job: Prepare, options: Options) -> None:
         first, second = (place / name for name in audit.SHEETS)
         print(agreement.said(agreement.agreement(first, second, place / audit.KEY)))
         return
-    from bioinstruct_jax.preparation import folder, pipeline
-    from bioinstruct_jax.reporting.progress import Progress
+    from bioinstruct_jax.preparation import folder
 
     out = files.path(job.out)
     if not options.preview and folder.finished(out, job) and not options.audit:
         print(f"{out} is finished: {out / folder.REPORT}")
         return
+    if options.beam:
+        try:
+            from bioinstruct_jax.preparation import beam
+        except ImportError as error:
+            raise ValueError(f"--beam needs Apache Beam ({error}): pip install 'bioinstruct-jax[beam]'") from error
+        finish(beam.make(job, options.beam), out)
+        return
+    from bioinstruct_jax.preparation import pipeline
+    from bioinstruct_jax.reporting.progress import Progress
+
     with Progress() as progress, pipeline.rows(job, job.workers or os.cpu_count() or 1, progress) as rows:
         if options.preview:
             preview(rows, options.preview)
@@ -103,7 +115,12 @@ def run(job: Prepare, options: Options) -> None:
             return
         progress.phase("writing")
         told = write(job, rows, out)
-    from bioinstruct_jax.preparation import listing, report
+    finish(told, out)
+
+
+def finish(told: dict[str, Any], out: UPath) -> None:
+    """Print what was made, and where it is."""
+    from bioinstruct_jax.preparation import folder, listing, report
 
     head, *body = report.lines(told)
     print(listing.columns(head, body), report.said(told), sep="\n")

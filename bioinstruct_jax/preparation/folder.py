@@ -16,6 +16,7 @@ from bioinstruct_jax import files, settings
 from bioinstruct_jax.preparation.job import Prepare
 
 ROWS, CONFIG, REPORT, OVERLAPS, AUDIT = "rows", "config.yaml", "report.json", "overlaps.jsonl", "audit"
+PROBLEMS = "problems.txt"  # of the workers of Apache Beam, until the command has told them
 
 
 def finished(out: UPath, job: Prepare) -> bool:
