@@ -82,6 +82,23 @@ def test_what_is_written_is_what_our_readers_read(form, rows, size):
                 assert found == [record(row, form, source) for row, source in zip(own, sources, strict=True)]
 
 
+@pytest.mark.parametrize("form", LOCAL)
+def test_a_folder_written_shard_by_shard_is_the_same(tmp_path, form):
+    # Mutations: the last rows left in a buffer; splits in the order of their shards' writing.
+    rows = [replace(ROW, id=f"{place}", split=split) for split in ("train", "dev") for place in range(5)]
+    put(tmp_path / "one", rows, form, rows_per_shard=3)
+    place = files.path(tmp_path / "many")
+    splits = {
+        split: tuple(
+            folder.write_shard(place, form, split, start // 3, [row for row in rows if row.split == split][start:][:3])
+            for start in (0, 3)
+        )
+        for split in ("dev", "train")
+    }
+    folder.write_index(place, form, splits)
+    assert contents(tmp_path / "one") == contents(tmp_path / "many")
+
+
 def test_every_column_is_there(tmp_path):
     want = {name: getattr(ROW, name) for name in COLUMNS} | {"labels": ["yes"]}
     put(tmp_path / "a", [ROW])

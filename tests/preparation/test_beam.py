@@ -3,6 +3,9 @@
 import hashlib
 import json
 import random
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +15,7 @@ from apache_beam.runners.direct.direct_runner import SwitchingDirectRunner
 from bioinstruct_jax import prepare
 from bioinstruct_jax.data.output import check
 from bioinstruct_jax.preparation import beam_steps
+from tests.outputs import ROW
 from tests.preparation import corpora
 
 BEAM = "--beam=--runner=DirectRunner"
@@ -147,6 +151,36 @@ def test_every_corpus_that_cannot_be_read_is_told_and_no_row_written(words, tmp_
     corpora.write(folder)
     assert made(tmp_path, words())[1] == digests(tmp_path / "one")
     assert prepare.main([*words(), f"--out={tmp_path / 'out'}", BEAM]) == 0  # the same folder, once they are mended
+
+
+def test_no_shard_is_written_behind_an_error(tmp_path):
+    group = (("train", 0), [(0, ROW)])
+    assert not list(beam_steps.write(group, [(3, "medquad.jsonl, line 1: no JSON")], str(tmp_path / "rows"), "alpaca"))
+    assert not any(tmp_path.iterdir())
+    assert len(list(beam_steps.write(group, [], str(tmp_path / "rows"), "alpaca"))) == 1
+
+
+def test_a_row_that_cannot_be_written_is_told(words, tmp_path, monkeypatch, capsys):
+    # Mutation: it ends in a traceback of the runner.
+    def broken(numbered):
+        for row in given(numbered):
+            sample = replace(row.rendered.sample, output="\ud800")
+            yield replace(row, rendered=row.rendered._replace(sample=sample)) if row.place == 1 else row
+
+    given = beam_steps.read
+    monkeypatch.setattr(beam_steps, "read", broken)
+    assert prepare.main([*words(sources=[{"task": "medquad"}]), f"--out={tmp_path / 'out'}", BEAM]) == 2
+    assert "error: row 'medquad/train/1:2' cannot be written" in capsys.readouterr().err
+
+
+def test_without_the_package_it_is_named(words, tmp_path):
+    code = (
+        "import sys; sys.modules['apache_beam'] = None; from bioinstruct_jax import prepare; sys.exit(prepare.main())"
+    )
+    command = [sys.executable, "-c", code, *words(), f"--out={tmp_path / 'out'}", BEAM]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "pip install 'bioinstruct-jax[beam]'" in done.stderr
 
 
 def test_a_recipe_that_gives_no_row_is_told(words, tmp_path, folder, capsys):

@@ -1,3 +1,4 @@
+import json
 from collections import Counter
 from dataclasses import replace
 
@@ -30,3 +31,24 @@ def test_rows_are_counted_by_source_and_by_family():
     assert told["sources"]["pubmedqa"]["train"]["input_words"] == {"median": 0, "p95": 0, "max": 0}
     assert told["families"]["yes_no"]["train"]["rows"] == 3
     assert told["families"]["yes_no"]["test"]["rows"] == 1
+
+
+def test_what_is_counted_shard_by_shard_is_the_whole():
+    # Mutations: the order of the shards in place of that of the parts; `merge` without wordings.
+    rows = [
+        replace(ROW, source=source, split=split, labels=labels, wording=place)
+        for source, split in (("gad", "train"), ("gad", "test"), ("pubmedqa", "train"))
+        for place, labels in enumerate([("no",), ("yes", "no"), ("yes",)])
+    ]
+    whole, merged = composition.Composition(), composition.Composition()
+    for row in rows:
+        whole.add(row)
+    by_split = sorted(rows, key=lambda row: row.split)  # as shards hold them
+    for some in (by_split[:2], by_split[2:7], by_split[7:]):
+        shard = composition.Composition()
+        for row in some:
+            shard.add(row)
+        merged.merge(shard)
+    parts = [("gad", "train"), ("gad", "dev"), ("gad", "test"), ("pubmedqa", "train")]
+    made = composition.in_order(merged, [(source, ROW.family, split) for source, split in parts])
+    assert json.dumps(made.summary()) == json.dumps(whole.summary())
