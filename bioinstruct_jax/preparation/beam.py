@@ -4,9 +4,10 @@
         --beam="--runner=DataflowRunner --project=MINE --region=us-east1 --temp_location=gs://MINE/temp"
 
 The functions are those of `pipeline.rows`, and so are the bytes of the folder. Corpora and `out` lie where every worker
-reaches them, and every worker has this package with its extra ``beam``. What a worker holds at once: the index of the
-evaluation rows; the training rows of one family and subject, where several sources share it; 24 bytes for each row of a
-part, and on its disk their text; a shard.
+reaches them, and every worker has this package with its extra ``beam`` (and Dataflow ``apache-beam[gcp]``). What a
+worker holds at once: the index of the evaluation rows; the training rows of one family and subject, where several
+sources share it; 24 bytes for each row of a part, and on its disk their text; a shard. A file is read by one worker.
+The direct runner holds every row in memory: it is for trying a recipe.
 """
 
 import json
@@ -48,21 +49,33 @@ def make(job: Prepare, flags: str) -> dict[str, Any]:
             f"form {job.form} has a data card, which one machine writes: leave --beam out, or give another --form"
         )
     there, out = sources.find(job, Path()), files.path(job.out)
-    options = PipelineOptions(shlex.split(flags))
-    runner = options.view_as(StandardOptions).runner or "DirectRunner"
-    here = runner.rsplit(".", 1)[-1].lower().removesuffix("runner") in ("direct", "fnapi")
-    if not here:
-        _refuse_restricted(there, runner)
-    pipeline = apache_beam.Pipeline(FnApiRunner() if here else runner, options=options)
+    pipeline = _pipeline(flags, there)
     _graph(pipeline, job, there, out)
     begun = (out / folder.CONFIG).is_file()
     folder.begin(out, job)
     claim.claim(out / folder.ROWS)
+    if (out / folder.PROBLEMS).is_file():  # of a call that was cut off
+        (out / folder.PROBLEMS).unlink()
     pipeline.run().wait_until_finish()
     if (out / folder.PROBLEMS).is_file():
         raise ValueError(_undone(out, begun))
     claim.release(out / folder.ROWS)
     return json.loads(files.read_text(out / folder.REPORT))
+
+
+def _pipeline(flags: str, there: Found) -> apache_beam.Pipeline:
+    """An empty one, of a runner that the parts may go to."""
+    try:
+        options = PipelineOptions(shlex.split(flags))
+        runner = options.view_as(StandardOptions).runner or "DirectRunner"
+        here = runner.rsplit(".", 1)[-1].lower().removesuffix("runner") in ("direct", "fnapi")
+        if not here:
+            _refuse_restricted(there, runner)
+        return apache_beam.Pipeline(FnApiRunner() if here else runner, options=options)
+    except RestrictedError:
+        raise
+    except (ImportError, AttributeError, ValueError) as error:  # a runner's package, its name, its options
+        raise ValueError(f"--beam={flags}: {' '.join(str(error).split())}") from error
 
 
 def _undone(out: UPath, begun: bool) -> str:

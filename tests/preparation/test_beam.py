@@ -153,6 +153,15 @@ def test_every_corpus_that_cannot_be_read_is_told_and_no_row_written(words, tmp_
     assert prepare.main([*words(), f"--out={tmp_path / 'out'}", BEAM]) == 0  # the same folder, once they are mended
 
 
+def test_what_was_cut_off_is_made_again(words, tmp_path):
+    # Mutation: the problems of the call that was cut off told again.
+    one, _ = made(tmp_path, words())
+    (tmp_path / "beam/rows/index.json").unlink()
+    (tmp_path / "beam/rows/unfinished.json").write_text("{}")
+    (tmp_path / "beam/problems.txt").write_text("medquad.jsonl, line 1: no JSON")
+    assert made(tmp_path, words())[1] == one
+
+
 def test_no_shard_is_written_behind_an_error(tmp_path):
     group = (("train", 0), [(0, ROW)])
     assert not list(beam_steps.write(group, [(3, "medquad.jsonl, line 1: no JSON")], str(tmp_path / "rows"), "alpaca"))
@@ -215,7 +224,12 @@ def test_the_direct_runner_stays_in_this_process(words, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [(["--beam=--runner=Nowhere"], "Nowhere"), ([BEAM, "--preview=2"], "preview and --beam: one at a time")],
+    [
+        (["--beam=--runner=Nowhere"], "error: --beam=--runner=Nowhere: Unexpected pipeline runner"),
+        (["--beam=--runner=no.such.Runner"], "error: --beam=--runner=no.such.Runner: No module named 'no'"),
+        (["--beam=--job_name='one"], "error: --beam=--job_name='one: No closing quotation"),
+        ([BEAM, "--preview=2"], "preview and --beam: one at a time"),
+    ],
 )
 def test_what_cannot_be_asked_for(words, tmp_path, capsys, options, message):
     assert prepare.main([*words(), f"--out={tmp_path / 'beam'}", *options]) == 2
