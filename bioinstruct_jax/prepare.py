@@ -39,7 +39,7 @@ class Options:
     """Options of one call."""
 
     list: Annotated[Flag, Field(description="print every task: family, splits, licence, and what is there")] = False
-    preview: Annotated[Natural, Field(description="print this many rows of each source, then stop")] = 0
+    preview: Annotated[Natural, Field(description="print this many rows of each source and split, then stop")] = 0
     audit: Annotated[Natural, Field(description="draw so many training rows to blinded sheets for two readers")] = 0
     agreement: Annotated[Flag, Field(description="read the filled sheets: how far the two readers agree")] = False
     beam: Annotated[
@@ -76,7 +76,10 @@ def run(job: Prepare, options: Options) -> None:
     if options.list:
         from bioinstruct_jax.preparation import listing
 
-        print(listing.columns(listing.HEAD, listing.rows(files.path(job.corpora))))
+        corpora = files.path(job.corpora)
+        if not corpora.is_dir():
+            print(f"{corpora}: no such folder, so nothing is there; give --corpora=FOLDER", file=sys.stderr)
+        print(listing.columns(listing.HEAD, listing.rows(corpora)))
         return
     if options.agreement:
         from bioinstruct_jax.preparation import agreement, audit, folder
@@ -108,7 +111,7 @@ def run(job: Prepare, options: Options) -> None:
         if options.audit:
             from bioinstruct_jax.preparation import audit
 
-            drawn = audit.draw((sample for sample in rows if sample.split == "train"), options.audit, seed=job.seed)
+            drawn = audit.draw(rows.distinct("train"), options.audit, seed=job.seed)
             folder.begin(out, job)
             audit.write(drawn, out / folder.AUDIT, seed=job.seed)
             print(f"{len(drawn.samples)} rows to judge: {', '.join(audit.SHEETS)} in {out / folder.AUDIT}")
@@ -146,10 +149,9 @@ def write(job: Prepare, rows: "Rows", out: UPath) -> dict[str, Any]:
 
 
 def preview(rows: "Rows", count: int) -> None:
-    """Print the first rows of each part; restricted ones by their ids."""
-    for part, times in zip(rows.parts, rows.times, strict=True):
-        chosen = islice((row.sample for row, taken in zip(part.rows(), times, strict=True) if taken), count)
-        for sample in chosen:
+    """Print the first rows of each source and split, a sign in place of restricted text."""
+    for part in rows.parts:
+        for sample in islice(rows.distinct(part.split, task=part.task), count):
             print(f"=== {sample.id} ({sample.family}, {sample.format}, {sample.licence})")
             for text in (sample.instruction, sample.input, sample.output):
                 print(harmless(shown(text, sample.restricted)), end="\n\n")

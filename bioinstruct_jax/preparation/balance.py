@@ -18,14 +18,34 @@ def wanted(counts: Mapping[str, int], corpora: Mapping[str, Corpus], balance: Ba
         corpora: their settings, by task.
     """
     power = 1 / (balance.temperature or 1)
-    mass = sum(count**power for count in counts.values())
     total = balance.total or sum(counts.values())
+    most = {name: count * balance.most_copies for name, count in counts.items()}
+    shares = _shared({name: count**power for name, count in counts.items() if count}, most, total)
     rows = {}
-    for name, count in counts.items():
-        share = total * count**power / mass if mass else 0.0
-        made = round(min(share, count * balance.most_copies) * corpora[name].weight)
+    for name in counts:
+        made = round(shares.get(name, 0) * corpora[name].weight)
         rows[name] = min(made, corpora[name].cap or made)
     return rows
+
+
+def _shared(masses: dict[str, float], most: Mapping[str, int], total: int) -> dict[str, int]:
+    """A total divided by masses, none above its most: what one cannot take goes to the others, as long as one can.
+
+    Whole numbers by the largest remainder, of equals the first.
+    """
+    full: dict[str, int] = {}
+    while True:
+        left, mass = total - sum(full.values()), sum(masses[name] for name in masses if name not in full)
+        exact = {name: left * masses[name] / mass for name in masses if name not in full}
+        beyond = [name for name in exact if exact[name] >= most[name]]
+        if not beyond:
+            break
+        full |= {name: most[name] for name in beyond}
+    shares = {name: int(share) for name, share in exact.items()}
+    short = total - sum(full.values()) - sum(shares.values()) if exact else 0
+    for name in sorted(exact, key=lambda name: shares[name] - exact[name])[:short]:
+        shares[name] += 1
+    return {name: full.get(name, shares.get(name, 0)) for name in masses}
 
 
 def copies(draws: np.ndarray, rows: int) -> np.ndarray:

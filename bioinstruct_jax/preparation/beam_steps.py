@@ -65,12 +65,13 @@ class Ledger:
 
 @dataclass(frozen=True)
 class Text:
-    """What an evaluation row is about."""
+    """What an evaluation row is about, and its answer where that is free text."""
 
     part: int
     place: int
     id: str
     about: str
+    free: str
 
 
 Met = tuple[Row, overlaps.Overlapping | None]  # a training row, and the leak that it is
@@ -90,7 +91,7 @@ def read(numbered: tuple[int, Part]) -> Iterator[Any]:
 
 
 def text(row: Row) -> Text:
-    return Text(row.part, row.place, row.rendered.sample.id, row.rendered.about)
+    return Text(row.part, row.place, row.rendered.sample.id, row.rendered.about, row.rendered.free)
 
 
 class Leaks(apache_beam.DoFn):
@@ -108,7 +109,7 @@ class Leaks(apache_beam.DoFn):
 
     def _made(self, texts: Iterable[Text]) -> overlaps.HeldOut:
         ordered = sorted(texts, key=attrgetter("part", "place"))
-        return overlaps.held_out(((one.id, one.about) for one in ordered), self._settings)
+        return overlaps.held_out(((one.id, one.about, one.free) for one in ordered), self._settings)
 
 
 def judge(met: Met, settings: Overlap) -> Judged:

@@ -20,12 +20,16 @@ PROBLEMS = "problems.txt"  # of the workers of Apache Beam, until the command ha
 
 
 def finished(out: UPath, job: Prepare) -> bool:
-    """Whether these very rows were made here before.
+    """Whether these very rows were made here before, and are whole.
 
     Raises:
-        ValueError: another preparation is here, or something else; says which settings differ.
+        ValueError: another preparation is here, or something else, or rows that were damaged since: says which settings
+            or corpora differ, or which files are damaged.
+        FileNotFoundError: as `sources.find`.
     """
-    from bioinstruct_jax.data.output import index
+    from bioinstruct_jax.data.output import claim, index
+    from bioinstruct_jax.data.output.check import check
+    from bioinstruct_jax.preparation.sources import fingerprint
 
     if (out / CONFIG).is_file():
         made = settings.loads(files.read_text(out / CONFIG), job=Prepare, where=str(out / CONFIG))
@@ -35,7 +39,17 @@ def finished(out: UPath, job: Prepare) -> bool:
                 f"{out} was made with other settings: {'; '.join(different)}. Give another --out=FOLDER, or "
                 "remove this one"
             )
-        return (out / ROWS / index.INDEX).is_file()
+        rows = out / ROWS
+        if not (rows / index.INDEX).is_file() or (rows / claim.MARKER).is_file() or not (out / REPORT).is_file():
+            return False
+        check(rows)
+        before, now = json.loads(files.read_text(out / REPORT))["files"], fingerprint(job)
+        if changed := sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name)):
+            raise ValueError(
+                f"{out} was made of other corpora: {', '.join(changed[:5])}{' and more' if len(changed) > 5 else ''} "
+                "came, went or changed since. Give another --out=FOLDER, or remove this one"
+            )
+        return True
     if out.is_file() or (out.is_dir() and any(out.iterdir())):
         raise ValueError(f"{out} is no preparation and not empty: nothing is overwritten. Give another --out=FOLDER")
     return False

@@ -33,7 +33,7 @@ class Corpus:
     ] = SPLITS  # type: ignore[assignment]
     format: Annotated[str | None, Field(description="of the answer; null: the first of the task's family")] = None
     cap: Annotated[Positive | None, Field(description="most training rows, drawn by seed; null: all")] = None
-    weight: Annotated[Float, Field(gt=0, description="training rows for each one of the corpus")] = 1.0
+    weight: Annotated[Float, Field(gt=0, le=1000, description="training rows for each one of the corpus")] = 1.0
     published: Annotated[Published | None, Field(description="the paper's counts")] = None
     ours: Annotated[Flag, Field(description="not of the paper: put in place of what cannot be used")] = False
 
@@ -104,7 +104,7 @@ class Overlap:
     ] = "remove"
     against: Annotated[
         Literal["all", "sources"],
-        Field(description="evaluation rows of all tasks whose files are there, or of the sources alone"),
+        Field(description="evaluation splits of all tasks whose files are there, or of the recipe's tasks alone"),
     ] = "all"
     ngram: Annotated[Positive, Field(ge=5, description="words of an n-gram (Brown et al., 2020)")] = 13
     ngram_share: Annotated[

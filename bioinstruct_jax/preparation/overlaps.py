@@ -2,8 +2,7 @@
 
 A duplicate says what an earlier row of the same source says, or is about the same text, or nearly, as a row that an
 earlier source of the same family and subject kept. A leak is about a text that is near to one that an evaluation row is
-about, or holds much of one in whole n-grams; free answers are searched for n-grams too, for they may hold another
-corpus's text.
+about, or holds much of one, or of a free answer to one, in whole n-grams; its own free answer is searched for them too.
 """
 
 import json
@@ -42,17 +41,19 @@ class Overlapping:
 
 
 class HeldOut:
-    """What evaluation rows are about, to be met by training rows."""
+    """What evaluation rows are about, and their free answers, to be met by training rows."""
 
     def __init__(self, settings: Overlap) -> None:
         self._near = Near(settings.rouge_l)
         self._ngrams = Ngrams(settings.ngram, min(settings.ngram, 8), settings.ngram_share)
         self._seen = Exact()
 
-    def add(self, id: str, about: str) -> None:
+    def add(self, id: str, about: str, free: str) -> None:
         if self._seen.find(about) is None:  # several tasks are made of one corpus
             for index in (self._seen, self._near, self._ngrams):
                 index.add(id, about)
+        if free:
+            self._ngrams.add(id, free)
 
     def find(self, row: Rendered) -> Overlapping | None:
         if (same := self._seen.find(row.about)) is not None:
@@ -133,25 +134,27 @@ def _first_equal(digests: np.ndarray) -> np.ndarray:
     return first
 
 
-def held_out(texts: Iterable[tuple[str, str]], settings: Overlap) -> HeldOut:
-    """Evaluation rows, each as its id and what it is about, in the order of the recipe."""
+def held_out(texts: Iterable[tuple[str, str, str]], settings: Overlap) -> HeldOut:
+    """Evaluation rows, each as its id, what it is about, and its free answer, in the order of the recipe."""
     found = HeldOut(settings)
-    for id, about in texts:
-        found.add(id, about)
+    for id, about, free in texts:
+        found.add(id, about, free)
     return found
 
 
 def judged(
     row: Rendered, leak: Overlapping | None, duplicates: Duplicates | None, settings: Overlap
 ) -> tuple[bool, list[Overlapping]]:
-    """Whether a training row is to be kept, as the settings have it, and what is told of it.
+    """Whether a training row is to be kept, as the settings have it, and what is told of it: one reason at most.
 
     Args:
         duplicates: the rows before it; None where they do not count.
     """
     clean = not (leak and settings.leaks == "remove")
     again = duplicates.find(row, kept=clean) if duplicates else None
-    return clean and not (again and settings.duplicates == "remove"), [one for one in (leak, again) if one]
+    single = not (again and settings.duplicates == "remove")
+    why = again if clean and not single else leak or again  # what it was left out for, if it was
+    return clean and single, [why] if why else []
 
 
 def find(
@@ -169,7 +172,7 @@ def find(
     index = None
     if settings.leaks != "ignore":
         evaluation = [part for part in parts + others if part.split != "train"]
-        index = held_out(((row.sample.id, row.about) for part in evaluation for row in part.rows()), settings)
+        index = held_out(((row.sample.id, row.about, row.free) for part in evaluation for row in part.rows()), settings)
     duplicates = Duplicates(parts, settings) if settings.duplicates != "ignore" else None
     done = 0
     for part in parts:

@@ -53,6 +53,12 @@ class Rows(Findings):
             for row, count in zip(part.rows(), times.tolist(), strict=True):
                 yield from copies(row.sample, count)
 
+    def distinct(self, split: str, *, task: str | None = None) -> Iterator[Sample]:
+        """The rows of a split, or of one task's, that are taken, each once."""
+        for part, times in zip(self.parts, self.times, strict=True):
+            if part.split == split and task in (None, part.task):
+                yield from (row.sample for row, count in zip(part.rows(), times, strict=True) if count)
+
 
 @contextmanager
 def rows(job: Prepare, workers: int, progress: Progress) -> Iterator[Rows]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from bioinstruct_jax.preparation.composition import Composition
 from bioinstruct_jax.preparation.job import Corpus, Prepare, Published
 from bioinstruct_jax.preparation.overlaps import REASONS
+from bioinstruct_jax.preparation.sources import fingerprint
 from bioinstruct_jax.reporting import page
 from bioinstruct_jax.tasks.table import TASKS
 
@@ -27,6 +28,7 @@ def told(job: Prepare, rows: "Findings", composition: Composition) -> dict[str, 
         ],
         "overlap": {"duplicates": job.overlap.duplicates, "leaks": job.overlap.leaks, "found": rows.reasons},
         "composition": composition.summary(),
+        "files": fingerprint(job),
     }
 
 

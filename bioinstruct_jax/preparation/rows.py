@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from upath import UPath
 
+from bioinstruct_jax.data.guard import RESTRICTED
 from bioinstruct_jax.data.sample import Sample
 from bioinstruct_jax.tasks.task import Task
 
@@ -23,7 +24,7 @@ class Rendered(NamedTuple):
 
 
 def rendered(task: Task[Any, Any], corpora: UPath, split: str, *, seed: int, format: str | None) -> Iterator[Rendered]:
-    """The rows of a split in the publisher's order.
+    """The rows of a split in the publisher's order. Restricted ones are named by number, as a file's ids may say more.
 
     Args:
         corpora: the user's folder of corpora.
@@ -35,11 +36,12 @@ def rendered(task: Task[Any, Any], corpora: UPath, split: str, *, seed: int, for
         ValueError: the family has no such format.
     """
     form = answer_format(task, format)
-    for item in task.items(corpora, split):
+    restricted = task.licence.kind == RESTRICTED
+    for number, item in enumerate(task.items(corpora, split), 1):
         asked, output = task.family.render(item, task, form)
         wording = task.family.wording(seed, item.id)
         sample = Sample(
-            id=f"{task.name}/{split}/{item.id}",
+            id=f"{task.name}/{split}/{f'item {number}' if restricted else item.id}",
             instruction=instruction(task, wording, form),
             input=asked,
             output=output,

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bioinstruct_jax import files
+from bioinstruct_jax.data.guard import RESTRICTED, RestrictedError
 from bioinstruct_jax.preparation.job import Prepare
 from bioinstruct_jax.preparation.listing import availability
 from bioinstruct_jax.preparation.spool import Part
@@ -33,7 +34,7 @@ class Found:
 
     Attributes:
         parts: to be written, in the order of the recipe, train before dev before test.
-        others: evaluation splits of other tasks, to compare with.
+        others: evaluation splits that are not to be written, to compare with.
     """
 
     parts: list[Part]
@@ -49,6 +50,7 @@ def find(job: Prepare, work: Path) -> Found:
 
     Raises:
         FileNotFoundError: a source is missing and the recipe does not allow it, or all are; says where to get them.
+        RestrictedError: restricted rows would go to a bucket.
         OSError: the folder cannot be looked into.
     """
     corpora = files.path(job.corpora)
@@ -71,15 +73,32 @@ def find(job: Prepare, work: Path) -> Found:
         lines = "\n  ".join(one.line() for one in missing)
         advice = "" if not parts else "; or leave them out with --missing=report"
         raise FileNotFoundError(f"in {job.corpora}:\n  {lines}\nPut the files there{advice}")
+    restricted = dict.fromkeys(part.task for part in parts if TASKS[part.task].licence.kind == RESTRICTED)
+    if restricted and not files.is_local(files.path(job.out)):
+        raise RestrictedError(
+            f"out {job.out}: rows of {', '.join(restricted)} are restricted and stay on this machine. Give a folder on "
+            "its own disk, or leave these sources out"
+        )
     others: list[Part] = []
-    taken = {source.task for source in job.sources}
-    if job.overlap.against == "all" and job.overlap.leaks != "ignore":
-        for task in TASKS.values():
-            there = availability(task, corpora).there if task.name not in taken else ()
-            for split in there:
-                if split != "train":
-                    others.append(_part(job, work, len(parts) + len(others), task.name, split, None))
+    if job.overlap.leaks != "ignore":
+        compared = TASKS if job.overlap.against == "all" else [source.task for source in job.sources]
+        made = {part.name for part in parts}
+        for name in compared:
+            for split in availability(TASKS[name], corpora).there:
+                if split != "train" and f"{name}/{split}" not in made:
+                    others.append(_part(job, work, len(parts) + len(others), name, split, None))
     return Found(parts, others, missing)
+
+
+def fingerprint(job: Prepare) -> dict[str, str]:
+    """SHA-256 of every file that a recipe reads, by its path among the corpora; raises as `find`."""
+    there, corpora = find(job, Path()), files.path(job.corpora)
+    names = {
+        f"{TASKS[part.task].folder}/{file}"
+        for part in there.parts + there.others
+        for file in TASKS[part.task].split(part.split).files
+    }
+    return {name: files.sha256(corpora / name) for name in sorted(names)}
 
 
 def _part(job: Prepare, work: Path, number: int, task: str, split: str, format: str | None) -> Part:

@@ -6,9 +6,11 @@ lines are JSON arrays: the columns of a Sample in order, then what is compared.
 
 import hashlib
 import json
+import re
 from array import array
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import astuple, dataclass
 from multiprocessing import get_context
 from pathlib import Path
@@ -19,6 +21,8 @@ from bioinstruct_jax import files
 from bioinstruct_jax.data.sample import Sample
 from bioinstruct_jax.preparation.rows import Rendered, rendered
 from bioinstruct_jax.tasks.table import TASKS
+
+_NO_TEXT = re.compile("[\0\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -56,16 +60,35 @@ class Part:
 
 
 def write(part: Part) -> int:
-    """Render a part into its file; returns the number of rows. Raises what `rendered` raises."""
+    """Render a part into its file; returns the number of rows.
+
+    Raises:
+        ValueError: what `rendered` raises; there is no row, one has what is no text, or two have one id.
+        OSError: as `rendered`.
+    """
     numbers = array("Q")
     found = rendered(TASKS[part.task], files.path(part.corpora), part.split, seed=part.seed, format=part.format)
     with part.file.open("w", encoding="utf-8") as lines:
         for row in found:
-            lines.write(json.dumps([*astuple(row.sample), row.about, row.free]) + "\n")
             sample = row.sample
+            if _NO_TEXT.search(f"{sample.id}{sample.input}{sample.output}"):
+                raise ValueError(
+                    f"{part.name}, item {len(numbers) // 3 + 1}: it has a NUL character or half a character (a lone "
+                    "surrogate), which is no text. Mend the corpus, or fetch it again"
+                )
+            lines.write(json.dumps([*astuple(sample), row.about, row.free]) + "\n")
             numbers.frombytes(hashlib.blake2b(f"{sample.input}\0{sample.output}".encode(), digest_size=16).digest())
             numbers.frombytes(hashlib.blake2b(f"{part.seed}\0{sample.id}".encode(), digest_size=8).digest())
     made = np.frombuffer(numbers, "<u8").reshape(-1, 3)
+    if not len(made):
+        raise ValueError(f"{part.name}: {', '.join(TASKS[part.task].split(part.split).files)}: not one item in it")
+    _, first = np.unique(made[:, 2], return_index=True)
+    if len(first) < len(made):
+        again = int(np.setdiff1d(np.arange(len(made)), first)[0])
+        raise ValueError(
+            f"{part.name}, item {again + 1}: its id is that of an item before it, so results could not be told apart. "
+            "Is a file there twice, or joined to itself?"
+        )
     np.save(part.file.with_suffix(".npy"), made, allow_pickle=False)
     return len(made)
 
@@ -76,6 +99,9 @@ def write_all(parts: list[Part], workers: int, told: Callable[[int, int], None])
     Args:
         workers: processes at most; 1: this one alone.
         told: called with how many parts are done, and of how many.
+
+    Raises:
+        OSError: a process was ended from outside.
 
     Returns:
         Rows of each part (0 for one that could not be made), and the errors of those, in the order of the parts.
@@ -94,8 +120,14 @@ def write_all(parts: list[Part], workers: int, told: Callable[[int, int], None])
             left = set(waiting)
             while left:
                 done, left = wait(left, return_when=FIRST_COMPLETED)
-                for one in done:
-                    counts[waiting[one]], errors[waiting[one]] = one.result()
+                try:
+                    for one in done:
+                        counts[waiting[one]], errors[waiting[one]] = one.result()
+                except BrokenProcessPool as error:
+                    raise OSError(
+                        "a process that read corpora was ended from outside, for want of memory as a rule; start again "
+                        "with --workers=1"
+                    ) from error
                 told(len(parts) - len(left), len(parts))
     return counts, [error for error in errors if error]
 

@@ -13,8 +13,13 @@ from types import TracebackType
 
 @cache
 def silence() -> None:
-    """Keep these, and nothing else, out of the terminal for the rest of the process."""
-    logging.getLogger("absl").addFilter(lambda record: record.levelno > logging.ERROR or "orbax" not in record.pathname)
+    """Keep errors that orbax logs, tasks that nobody awaited, and late news out of the terminal from now on.
+
+    All that orbax fails at raises as well, and `checkpoint.py` tells it.
+    """
+    logging.getLogger("absl").addFilter(
+        lambda record: record.levelno != logging.ERROR or "/orbax/checkpoint/" not in record.pathname
+    )
     logging.getLogger("asyncio").addFilter(lambda record: "exception was never retrieved" not in record.getMessage())
     told = sys.unraisablehook
 

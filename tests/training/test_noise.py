@@ -40,7 +40,8 @@ def test_what_a_thread_tells_a_closed_loop_is_late_news():
     [
         ("absl", logging.ERROR, "/lib/orbax/checkpoint/_src/futures/future.py", "raised an exception", False),
         ("absl", logging.CRITICAL, "/lib/orbax/checkpoint/_src/futures/future.py", "raised an exception", True),
-        ("absl", logging.ERROR, "/lib/grain/reader.py", "raised an exception", True),
+        ("absl", logging.WARNING, "/lib/orbax/checkpoint/_src/futures/future.py", "will be removed", True),
+        ("absl", logging.ERROR, "/envs/orbax-env/lib/grain/reader.py", "raised an exception", True),
         ("asyncio", logging.ERROR, "/lib/asyncio/base.py", "Task exception was never retrieved\nfuture: <Task>", False),
         ("asyncio", logging.ERROR, "/lib/asyncio/base.py", "Exception in callback print()", True),
     ],
