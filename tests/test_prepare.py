@@ -101,6 +101,40 @@ def test_the_same_command_again_changes_nothing_and_another_is_refused(recipe, t
     assert digests(tmp_path / "out") == before
 
 
+def test_rows_of_corpora_that_changed_or_that_were_damaged_are_not_finished(recipe, tmp_path, folder, capsys):
+    # Mutations: finished as soon as there is an index; corpora that came since not noticed; shards not looked at.
+    words = recipe(sources=[*SOURCES, {"task": "gad"}], missing="report")
+    assert prepare.main(words) == 0
+    corpora.put(folder, "gad/train.tsv", "index\tsentence\tlabel\n0\t@GENE$ and @DISEASE$ go together.\t1\n")
+    assert prepare.main(words) == 2
+    assert "was made of other corpora: gad/train.tsv came, went or changed" in capsys.readouterr().err
+    (folder / "gad/train.tsv").unlink()
+    assert prepare.main(words) == 0
+    shard = tmp_path / "out/rows/train-00000.jsonl"
+    shard.write_bytes(shard.read_bytes()[:-2])
+    assert prepare.main(words) == 2
+    assert "train-00000.jsonl" in capsys.readouterr().err
+
+
+def test_a_report_tells_the_papers_counts_beside(recipe, tmp_path):
+    # Mutations: an empty page; the paper's evaluation beside rows of another split; `ours` not told.
+    sources = [
+        {"task": "ncbi_disease", "published": {"train": 5424, "evaluation": 923, "split": "dev"}},
+        {"task": "bc5cdr_disease", "published": {"evaluation": 4581, "split": "test"}},
+        {"task": "medquad", "ours": True},
+    ]
+    absent = [{"name": "dialogues", "why": "rights unclear", "published": {"train": 50000}}]
+    paper = {"name": "A paper", "train": 200252, "evaluation": 70066, "absent": absent}
+    assert prepare.main(recipe(sources=sources, paper=paper)) == 0
+    told = json.loads((tmp_path / "out/report.json").read_text())
+    assert told["totals"]["paper_compatible_evaluation"] == 2
+    assert [source["ours"] for source in told["sources"]] == [False, False, True]
+    page = (tmp_path / "out/report.html").read_text()
+    for text in ("dev (paper_compatible)", "200,252", "rights unclear", "medquad (ours)", "near an evaluation row"):
+        assert text in page
+    assert "Disease" in page.partition("By sources")[2]
+
+
 def test_what_was_cut_off_is_made_again(recipe, tmp_path):
     # Mutation: finished as soon as there is a configuration.
     words = recipe()

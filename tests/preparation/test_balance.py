@@ -60,3 +60,19 @@ def test_which_rows_are_taken_does_not_depend_on_their_order(draws, random):
     rows = len(draws) // 2
     taken = {draw for draw, times in zip(draws, balance.copies(np.array(draws, np.uint64), rows), strict=True) if times}
     assert taken == set(sorted(draws)[:rows])
+
+
+@given(
+    st.lists(st.integers(0, 2000), min_size=1, max_size=6),
+    st.integers(1, 5000),
+    st.floats(1, 50),
+    st.integers(1, 4),
+)
+def test_a_total_is_reached_as_far_as_there_are_rows(counts, total, temperature, most):
+    # Mutations: shares rounded one by one; what a small source cannot give is lost.
+    names = [*COUNTS, "pubmedqa", "meqsum", "mts_dialog"]
+    there = dict(zip(names, counts, strict=False))
+    corpora = {name: Corpus(task=name) for name in there}
+    made = balance.wanted(there, corpora, Balance(total=total, temperature=temperature, most_copies=most))
+    assert sum(made.values()) == min(total, most * sum(there.values()))
+    assert all(made[name] <= most * there[name] for name in there)

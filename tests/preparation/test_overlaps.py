@@ -115,3 +115,31 @@ def test_a_phrase_that_evaluation_uses_too_is_a_leak_only_if_asked_for(compared,
     row = '{"id": "9", "focus": "", "question": "What was found?", "answer": "As said, %s."}\n'
     corpora.put(tmp_path / "corpora", "medquad/medquad.jsonl", row % phrase)
     assert compared(**settings)["medquad"][0] == [kept]
+
+
+def test_a_note_of_an_evaluation_row_is_met_in_a_training_answer(compared, tmp_path):
+    # Mutation: the free answers of evaluation rows not looked for.
+    note = "Patient seen for a rash of both forearms since Monday, no fever, advised to stop the new soap and return."
+    head = "ID,section_header,section_text,dialogue\n"
+    corpora.put(
+        tmp_path / "corpora",
+        "mts-dialog/MTS-Dialog-ValidationSet.csv",
+        f'{head}0,ASSESSMENT,"{note}","Doctor: Hello."\n',
+    )
+    row = '{"id": "9", "focus": "", "question": "What became of it?", "answer": "%s"}\n'
+    corpora.put(tmp_path / "corpora", "medquad/medquad.jsonl", row % note)
+    keep, told = compared([("medquad", "train")], [("mts_dialog", "dev")])["medquad"]
+    assert keep == [False]
+    assert told[0].other == "mts_dialog/dev/0"
+
+
+def test_a_row_is_told_of_once_by_what_it_is_left_out_for(compared, tmp_path):
+    # Mutation: a leak that is a duplicate as well counted as two.
+    corpora.put(tmp_path / "corpora", "ncbi-disease/train.tsv", corpora.columns([corpora.NEARLY, corpora.NEARLY]))
+    for settings, reasons in (
+        ({}, ["near an evaluation row"] * 2),
+        ({"leaks": "report"}, ["near an evaluation row", "duplicate"]),
+        ({"leaks": "ignore"}, ["duplicate"]),
+        ({"duplicates": "report"}, ["near an evaluation row"] * 2),
+    ):
+        assert [one.reason for one in compared(**settings)["ncbi_disease"][1]] == reasons

@@ -66,3 +66,26 @@ def test_what_a_row_asks_and_answers_has_one_digest(folder, tmp_path):
     assert said[5] == said[0]  # the sentence that stands there twice
     assert len({tuple(one) for one in said}) == 6
     assert len(set(part.numbers[:, 2].tolist())) == 7
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", r"medquad/train: medquad\.jsonl: not one item in it"),
+        ('{"id": "1", "question": "W\\u0000", "answer": "A", "focus": ""}', r"line 1: 'question' has a NUL character"),
+        ('{"id": "1", "question": "W", "answer": "\\ud83d", "focus": ""}', r"line 1: 'answer' has a NUL .* surrogate"),
+    ],
+)
+def test_what_is_no_text_or_nothing_is_an_error(tmp_path, text, message):
+    # Mutations: an empty corpus is one of no rows; a lone surrogate met when it is encoded.
+    corpora.put(tmp_path, "medquad/medquad.jsonl", text)
+    with pytest.raises(ValueError, match=message):
+        spool.write(parts(tmp_path, tmp_path / "work", [("medquad", "train")])[0])
+
+
+def test_two_items_of_one_id_are_an_error(tmp_path):
+    header = "labels\tsentence\tindex\n"
+    flags = ",".join(f"{place}_0" for place in range(10))
+    corpora.put(tmp_path, "HoC/train.tsv", header + f"{flags}\tOne.\t7_1\n{flags}\tTwo.\t7_2\n{flags}\tThree.\t7_1\n")
+    with pytest.raises(ValueError, match=r"hoc/train, item 3: its id is that of an item before it"):
+        spool.write(parts(tmp_path, tmp_path / "work", [("hoc", "train")])[0])
