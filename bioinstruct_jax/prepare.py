@@ -137,7 +137,7 @@ def write(job: Prepare, rows: "Rows", out: UPath) -> dict[str, Any]:
     from bioinstruct_jax.preparation.composition import Composition
 
     published = card.card(job, rows)
-    composition = Composition()
+    composition = Composition(job.tokenizer)
     folder.begin(out, job)
     with writing(str(out / folder.ROWS), form=job.form, rows_per_shard=job.shard_rows, card=published) as output:
         for sample in rows:

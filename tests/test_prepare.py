@@ -210,6 +210,7 @@ def test_every_form(recipe, tmp_path, form):
         card = (tmp_path / "out/rows/README.md").read_text()
         assert "CC BY 4.0" in card
         assert "near an evaluation row" in card
+        assert "0. Find every mention of {subject} in the following text." in card
 
 
 KEYS = [  # a value, and what it changes: the ids of training rows, the texts, or the names of files

@@ -152,7 +152,9 @@ def _graph(pipeline: apache_beam.Pipeline, job: Prepare, there: Found, out: UPat
         | "copies" >> FlatMap(beam_steps.by_shard, parts, job.shard_rows)
         | "of a shard" >> GroupByKey()
         | "write"
-        >> FlatMap(beam_steps.write, AsIter(read.errors), rows, job.form).with_outputs("errors", main="shards")
+        >> FlatMap(beam_steps.write, AsIter(read.errors), rows, job.form, job.tokenizer).with_outputs(
+            "errors", main="shards"
+        )
     )
     said = [AsIter(found), AsIter(written.shards), AsIter(read.errors), AsIter(written.errors)]
     end = pipeline | "end" >> Create([there.missing])

@@ -206,14 +206,18 @@ def by_shard(
 
 
 def write(
-    group: tuple[tuple[str, int], Iterable[tuple[int, Sample]]], errors: Iterable[Any], rows: str, form: Form
+    group: tuple[tuple[str, int], Iterable[tuple[int, Sample]]],
+    errors: Iterable[Any],
+    rows: str,
+    form: Form,
+    tokenizer: str | None,
 ) -> Iterator[Any]:
     """A shard; nothing after an error. A row that cannot be written gives none, and why to ``errors``."""
     if any(True for _ in errors):
         return
     (split, place), placed = group
     samples = [sample for _, sample in sorted(placed, key=itemgetter(0))]
-    composition = Composition()
+    composition = Composition(tokenizer)
     for sample in samples:
         composition.add(sample)
     try:
@@ -240,7 +244,7 @@ def finish(
         text = "\n  ".join(problems) or f"{out / folder.ROWS}: not one row was given; nothing is written"
         files.write_text(out / folder.PROBLEMS, text)
         return
-    whole = Composition()
+    whole = Composition(job.tokenizer)
     splits: dict[str, tuple[Shard, ...]] = {}
     for split, _, shard, composition in made:
         splits[split] = (*splits.get(split, ()), shard)

@@ -37,6 +37,7 @@ def card(job: Prepare, rows: Rows) -> Card | None:
             for task in tasks
         ),
         removed=_removed(job, rows),
+        wordings={task.family.name: task.family.wordings for task in tasks},
     )
 
 

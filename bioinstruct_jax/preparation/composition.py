@@ -1,14 +1,15 @@
-"""What a preparation is made of: rows, words, lengths, labels and wordings, by source and by family."""
+"""What a preparation is made of: rows, tokens, lengths, labels and wordings, by source and by family."""
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from bioinstruct_jax.data.sample import Sample
 
-WORD = re.compile(r"\w+|[^\w\s]")  # a word or a sign; what a tokenizer makes of it is about a third more
+WORD = re.compile(r"\w+|[^\w\s]")  # a word or a sign
 
 
 @dataclass
@@ -17,7 +18,7 @@ class Share:
 
     Attributes:
         rows: written, copies among them.
-        input, output: words and signs of a row -> rows that have so many.
+        input, output: tokens of a row -> rows that have so many.
     """
 
     rows: int = 0
@@ -28,7 +29,7 @@ class Share:
     formats: Counter[str] = field(default_factory=Counter)
 
     def add(self, sample: Sample, asked: int, answered: int) -> None:
-        """One more row of so many words."""
+        """One more row of so many tokens."""
         self.rows += 1
         self.input[asked] += 1
         self.output[answered] += 1
@@ -49,9 +50,9 @@ class Share:
         """Counts, and medians, 95th percentiles and maxima of the lengths; for JSON."""
         return {
             "rows": self.rows,
-            "words": {"input": total(self.input), "output": total(self.output)},
-            "input_words": quantiles(self.input),
-            "output_words": quantiles(self.output),
+            "tokens": {"input": total(self.input), "output": total(self.output)},
+            "input_tokens": quantiles(self.input),
+            "output_tokens": quantiles(self.output),
             "labels": dict(self.labels.most_common()),
             "wordings": [self.wordings[place] for place in range(max(self.wordings, default=-1) + 1)],
             "formats": dict(sorted(self.formats.items())),
@@ -59,14 +60,20 @@ class Share:
 
 
 class Composition:
-    """Counted row by row, in memory that does not grow with them."""
+    """Counted row by row, in memory that does not grow with them.
 
-    def __init__(self) -> None:
+    Args:
+        tokenizer: whose tokens are counted; None: words and signs.
+    """
+
+    def __init__(self, tokenizer: str | None = None) -> None:
+        self.tokenizer = tokenizer
         self.by_source: dict[tuple[str, str], Share] = {}  # of (task, split)
         self.by_family: dict[tuple[str, str], Share] = {}  # of (family, split)
 
     def add(self, sample: Sample) -> None:
-        asked, answered = words(sample.input), words(sample.output)
+        count = counter(self.tokenizer)
+        asked, answered = count(sample.input), count(sample.output)
         for shares, name in ((self.by_source, sample.source), (self.by_family, sample.family)):
             shares.setdefault((name, sample.split), Share()).add(sample, asked, answered)
 
@@ -77,12 +84,13 @@ class Composition:
                 mine.setdefault(name, Share()).merge(share)
 
     def summary(self) -> dict[str, Any]:
-        return {"sources": _nested(self.by_source), "families": _nested(self.by_family)}
+        unit = f"tokens of {self.tokenizer}" if self.tokenizer else "words and signs"
+        return {"unit": unit, "sources": _nested(self.by_source), "families": _nested(self.by_family)}
 
 
 def in_order(whole: Composition, parts: Iterable[tuple[str, str, str]]) -> Composition:
     """The same, as if these parts had been counted one after another: each its task, its family and its split."""
-    made = Composition()
+    made = Composition(whole.tokenizer)
     for task, family, split in parts:
         if (task, split) in whole.by_source:
             made.by_source[task, split] = whole.by_source[task, split]
@@ -90,8 +98,15 @@ def in_order(whole: Composition, parts: Iterable[tuple[str, str, str]]) -> Compo
     return made
 
 
-def words(text: str) -> int:
-    return sum(1 for _ in WORD.finditer(text))
+@cache
+def counter(tokenizer: str | None) -> Callable[[str], int]:
+    """Counts the tokens of a text, without special ones; raises ValueError for a tokenizer that cannot be loaded."""
+    if tokenizer is None:
+        return lambda text: sum(1 for _ in WORD.finditer(text))
+    from bioinstruct_jax.data import tokenizer as tokenizers
+
+    loaded = tokenizers.load(tokenizer).backend_tokenizer
+    return lambda text: len(loaded.encode(text, add_special_tokens=False).ids)
 
 
 def total(lengths: Counter[int]) -> int:

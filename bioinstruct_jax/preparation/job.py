@@ -128,6 +128,12 @@ class Prepare:
     ] = "alpaca"
     shard_rows: Annotated[Positive, Field(description="rows in a file")] = 50_000
     seed: Annotated[Natural, Field(le=2**31 - 1, description="draws wordings, and rows where not all are taken")] = 0
+    tokenizer: Annotated[
+        str | None,
+        Field(
+            min_length=1, description="folder, hub id or 'tiny', to count tokens in the report; null: words and signs"
+        ),
+    ] = None
     workers: Annotated[Natural, Field(description="processes that read; 0: as many as cores. Never changes a row")] = 0
     missing: Annotated[
         Literal["raise", "report"], Field(description="what to do with a source whose files are not there")

@@ -98,6 +98,7 @@ def html(told: dict[str, Any]) -> str:
     reasons = [[task, *(found.get(reason, 0) for reason in REASONS)] for task, found in overlap["found"].items()]
     said_of = f"Duplicates: {overlap['duplicates']}. Leaks: {overlap['leaks']}. Each is named in overlaps.jsonl."
     sections.append(page.section("Overlaps", page.table(["task", *REASONS], reasons), page.paragraph(said_of)))
+    sections.append(page.section("Composition", page.paragraph(f"Lengths count {told['composition']['unit']}.")))
     for kind in ("sources", "families"):
         sections += [page.section(f"By {kind}", *_shares(told["composition"][kind]))]
     return page.page("Preparation", sections)
@@ -126,20 +127,32 @@ def _shares(shares: dict[str, Any]) -> list[str]:
     for name, splits in shares.items():
         for split, share in splits.items():
             lengths = [
-                share[side].get(key, 0) for side in ("input_words", "output_words") for key in ("median", "p95", "max")
+                share[side].get(key, 0)
+                for side in ("input_tokens", "output_tokens")
+                for key in ("median", "p95", "max")
             ]
             rows.append(
                 [
                     f"{name}/{split}",
                     share["rows"],
-                    share["words"]["input"],
-                    share["words"]["output"],
+                    share["tokens"]["input"],
+                    share["tokens"]["output"],
                     *lengths,
                     " ".join(map(str, share["wordings"])),
                 ]
             )
             labels += [[f"{name}/{split}", label, count] for label, count in share["labels"].items()]
-    head = ["rows of", "rows", "input words", "output words", "input: median", "95 %", "max", "output: median", "95 %"]
+    head = [
+        "rows of",
+        "rows",
+        "input tokens",
+        "output tokens",
+        "input: median",
+        "95 %",
+        "max",
+        "output: median",
+        "95 %",
+    ]
     parts = [page.table([*head, "max", "rows of each wording"], rows)]
     return [*parts, page.table(["rows of", "label", "times"], labels)] if labels else parts
 

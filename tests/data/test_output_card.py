@@ -8,7 +8,7 @@ import yaml
 
 from bioinstruct_jax import files
 from bioinstruct_jax.config import Source
-from bioinstruct_jax.data.output.card import Card, CardSource, Tally, readme
+from bioinstruct_jax.data.output.card import Card, CardSource, Tally, licences, readme
 from bioinstruct_jax.data.output.check import check
 from bioinstruct_jax.data.output.errors import OutputError
 from bioinstruct_jax.data.output.shards import COLUMNS
@@ -107,3 +107,15 @@ def test_a_card_that_loaders_do_not_take(given, message):
     fields = {"name": "tiny", "title": "t", "summary": "s", "sources": ()} | given
     with pytest.raises(OutputError, match=message):
         Card(**fields)
+
+
+@pytest.mark.parametrize(
+    ("licence", "alike"),
+    [("GPL-3.0", True), ("CC BY-SA 3.0", True), ("CC BY-NC-SA 4.0", True), ("CC BY 4.0", False), ("MIT", False)],
+)
+def test_a_licence_that_wants_its_like_is_told(licence, alike):
+    # Mutation: only the class of the licence told, which is `attribution` for all of these.
+    tally = Tally()
+    tally.add(ROW)
+    card = replace(CARD, sources=(replace(CARD.sources[0], licence=licence),))
+    assert ("What is made of gad has to be passed on under the same licence" in licences(card, tally)) is alike

@@ -164,9 +164,11 @@ def test_what_was_cut_off_is_made_again(words, tmp_path):
 
 def test_no_shard_is_written_behind_an_error(tmp_path):
     group = (("train", 0), [(0, ROW)])
-    assert not list(beam_steps.write(group, [(3, "medquad.jsonl, line 1: no JSON")], str(tmp_path / "rows"), "alpaca"))
+    assert not list(
+        beam_steps.write(group, [(3, "medquad.jsonl, line 1: no JSON")], str(tmp_path / "rows"), "alpaca", None)
+    )
     assert not any(tmp_path.iterdir())
-    assert len(list(beam_steps.write(group, [], str(tmp_path / "rows"), "alpaca"))) == 1
+    assert len(list(beam_steps.write(group, [], str(tmp_path / "rows"), "alpaca", None))) == 1
 
 
 def test_a_row_that_cannot_be_written_is_told(words, tmp_path, monkeypatch, capsys):

@@ -3,9 +3,11 @@ from collections import Counter
 from dataclasses import replace
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bioinstruct_jax.data import tokenizer as tokenizers
 from bioinstruct_jax.preparation import composition
 from tests.outputs import ROW
 
@@ -27,8 +29,8 @@ def test_rows_are_counted_by_source_and_by_family():
     assert told["sources"]["gad"]["train"]["rows"] == 2
     assert told["sources"]["gad"]["train"]["labels"] == {"yes": 2, "no": 1}
     assert told["sources"]["gad"]["train"]["wordings"] == [0, 0, 2]
-    assert told["sources"]["gad"]["train"]["words"] == {"input": 6, "output": 2}  # a full stop is one
-    assert told["sources"]["pubmedqa"]["train"]["input_words"] == {"median": 0, "p95": 0, "max": 0}
+    assert told["sources"]["gad"]["train"]["tokens"] == {"input": 6, "output": 2}  # a full stop is one
+    assert told["sources"]["pubmedqa"]["train"]["input_tokens"] == {"median": 0, "p95": 0, "max": 0}
     assert told["families"]["yes_no"]["train"]["rows"] == 3
     assert told["families"]["yes_no"]["test"]["rows"] == 1
 
@@ -52,3 +54,16 @@ def test_what_is_counted_shard_by_shard_is_the_whole():
     parts = [("gad", "train"), ("gad", "dev"), ("gad", "test"), ("pubmedqa", "train")]
     made = composition.in_order(merged, [(source, ROW.family, split) for source, split in parts])
     assert json.dumps(made.summary()) == json.dumps(whole.summary())
+
+
+def test_tokens_are_those_of_a_tokenizer_where_one_is_given():
+    # Mutations: special tokens counted; the tokenizer read by nothing.
+    made = composition.Composition("tiny")
+    text = "Levothyroxine 50 micrograms daily."
+    made.add(replace(ROW, input=text, output=""))
+    expected = len(tokenizers.load("tiny").encode(text, add_special_tokens=False))
+    told = made.summary()
+    assert told["unit"] == "tokens of tiny"
+    assert told["sources"]["gad"]["train"]["tokens"] == {"input": expected, "output": 0}
+    with pytest.raises(ValueError, match="there is no such folder"):
+        composition.counter("/no/where")

@@ -13,6 +13,7 @@ from bioinstruct_jax.data.sample import Sample
 SPLITS = {"train": "train", "dev": "validation", "test": "test"}  # the publishers' names, and those that loaders know
 _CATEGORIES = {"IE": "token-classification", "QA": "question-answering", "GEN": "text-generation"}
 _CLASSES = ("open", "attribution", "non-commercial")  # the last that occurs binds the whole
+_SHARE_ALIKE = re.compile(r"\bGPL|\bBY(-NC)?-SA\b|share.?alike", re.IGNORECASE)
 _LIMITS = """\
 - **Not clinically validated, and not for clinical use.** No row was checked for its use in the care of patients. A \
 model that was tuned on these rows gives wrong and harmful answers too.
@@ -56,6 +57,7 @@ class Card:
         summary: a paragraph.
         sources: of the rows; others are left out of the card.
         removed: rows that were left out, by reason.
+        wordings: of each family, in their order, ``{subject}`` where a task names what is sought.
         citation: BibTeX, of whom to cite beside the publishers.
         version: three numbers.
         licence: identifier of the hub for the whole; ``other``: that of each source holds.
@@ -69,6 +71,7 @@ class Card:
     summary: str
     sources: tuple[CardSource, ...]
     removed: Mapping[str, int] = field(default_factory=dict)
+    wordings: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     citation: str = ""
     version: str = "1.0.0"
     licence: str = "other"
@@ -117,6 +120,9 @@ def licences(card: Card, tally: Tally) -> str:
     strictest = max((source.kind for source in used), key=_CLASSES.index)
     lines = [f"{source.name}: {source.licence} ({source.kind}). {source.obtain}" for source in used]
     whole = "" if card.licence == "other" else f" They are published together under {card.licence}."
+    alike = [source.name for source in used if _SHARE_ALIKE.search(source.licence)]
+    if alike:
+        whole += f" What is made of {', '.join(alike)} has to be passed on under the same licence."
     return "\n".join([f"The licence of each source holds for its rows; taken together: {strictest}.{whole}", *lines])
 
 
@@ -128,7 +134,7 @@ def readme(card: Card, tally: Tally, *, files: Mapping[str, str]) -> str:
         f"# {card.title}\n\n{card.summary}",
         "## Rows\n\n" + _rows(used, tally),
         "## Sources and licences\n\n" + _sources(used) + "\n\n" + licences(card, tally).split("\n")[0],
-        "## Families, answer formats and wordings\n\n" + _families(tally),
+        "## Families, answer formats and wordings\n\n" + _families(card, tally),
         "## What was removed\n\n" + _removed(card),
         f"## Limits\n\n{_LIMITS}",
         "## How to cite\n\nCite the publishers of the sources that you use"
@@ -166,14 +172,20 @@ def _sources(used: list[CardSource]) -> str:
     return _table(["source", "title", "licence", "class", "where to obtain it", "note"], rows)
 
 
-def _families(tally: Tally) -> str:
+def _families(card: Card, tally: Tally) -> str:
     rows = []
     for family in sorted(tally.formats):
         formats, wordings = tally.formats[family], tally.wordings[family]
         named = ", ".join(f"{name or 'plain text'} ({formats[name]:,})" for name in sorted(formats))
         each = f"{min(wordings.values()):,} to {max(wordings.values()):,}"
         rows.append([family, f"{formats.total():,}", named, str(len(wordings)), each])
-    return _table(["family", "rows", "answer formats (rows)", "wordings used", "rows of a wording"], rows)
+    table = _table(["family", "rows", "answer formats (rows)", "wordings used", "rows of a wording"], rows)
+    lists = [
+        f"{family}, by `wording`:\n\n" + "\n".join(f"{place}. {words}" for place, words in enumerate(wordings))
+        for family, wordings in card.wordings.items()
+        if family in tally.formats
+    ]
+    return "\n\n".join([table, *lists])
 
 
 def _removed(card: Card) -> str:
