@@ -6,6 +6,7 @@ family's own, each with an ``id``; gold is whatever the family compares.
 """
 
 import hashlib
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, Protocol, TypeVar
@@ -14,6 +15,8 @@ from upath import UPath
 
 LICENCES = ("open", "attribution", "non-commercial", "restricted")
 CATEGORIES = ("IE", "QA", "GEN")  # of BioInstruct: extraction, question answering, text generation
+
+_QUOTED = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""", re.DOTALL)
 
 
 class Item(Protocol):
@@ -32,12 +35,11 @@ class CorpusError(ValueError):
 
     def __init__(self, file: UPath | str, line: int, problem: str):
         super().__init__(f"{file}, line {line}: {problem}" if line else f"{file}: {problem}")
-        self.file, self.line = file, line
+        self.file, self.line, self.problem = file, line, problem
 
-    def without_text(self) -> "CorpusError":
-        """The same, with nothing of what stands in the file."""
-        problem = "not as its publisher ships it; what stands there is restricted and is not shown"
-        return CorpusError(self.file, self.line, problem)
+    def without_quotations(self) -> "CorpusError":
+        """The same, with nothing that is quoted of the file."""
+        return CorpusError(self.file, self.line, _QUOTED.sub("(restricted, not shown)", self.problem))
 
 
 @dataclass(frozen=True)
@@ -197,5 +199,5 @@ class Task(Generic[I, G]):
             yield from self.read(corpora / self.folder, self.split(split))
         except CorpusError as error:
             if self.licence.kind == "restricted":
-                raise error.without_text() from None
+                raise error.without_quotations() from None
             raise

@@ -1,3 +1,4 @@
+import json
 from collections import Counter
 
 import pytest
@@ -72,10 +73,10 @@ def test_wordings_are_drawn_evenly():
 
 
 def test_a_restricted_corpus_that_is_damaged_is_told_without_its_words(tmp_path):
-    # Mutation: the error as the reader made it.
-    corpora.put(tmp_path, "mednli/mli_train_v1.jsonl", '{"sentence1": "Mrs Quillfeather has oedema"}\n')
-    with pytest.raises(ValueError, match=r"mli_train_v1\.jsonl, line 1: not as its publisher ships it") as caught:
+    # Mutations: the error as the reader made it; the cause kept, which a traceback would show.
+    row = {"pairID": "1", "sentence1": "Oedema.", "sentence2": "She swells.", "gold_label": "Quill'feather"}
+    corpora.put(tmp_path, "mednli/mli_train_v1.jsonl", json.dumps(row) + "\n")
+    with pytest.raises(ValueError, match=r"mli_train_v1\.jsonl, line 1: .*\(restricted, not shown\)") as caught:
         made(tmp_path, "mednli")
-    assert "sentence1" not in str(caught.value)
-    assert caught.value.__cause__ is None
+    assert "feather" not in str(caught.value)
     assert caught.value.__suppress_context__
