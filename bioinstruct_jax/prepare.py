@@ -1,7 +1,7 @@
 """Make instruction rows of biomedical corpora: rendered, compared with what evaluation will ask, balanced and counted.
 
 With --list it prints the tasks and which of their files are there; --audit=200 draws rows for two readers to judge, and
---agreement=SHEET,SHEET says how far they agree.
+--agreement says how far the filled sheets agree.
 
 Exit code: 0 done, 2 unusable settings or corpora, 130 interrupted.
 """
@@ -85,6 +85,9 @@ def run(job: Prepare, options: Options) -> None:
         from bioinstruct_jax.preparation import agreement, audit, folder
 
         place = files.path(job.out) / folder.AUDIT
+        lost = [name for name in (*audit.SHEETS, audit.KEY) if not (place / name).is_file()]
+        if lost:
+            raise FileNotFoundError(f"{place}: no {', '.join(lost)}; --audit=200 draws rows and writes the sheets")
         first, second = (place / name for name in audit.SHEETS)
         print(agreement.said(agreement.agreement(first, second, place / audit.KEY)))
         return

@@ -175,6 +175,24 @@ def test_what_cannot_be_made_is_told_and_nothing_is_written(recipe, tmp_path, ca
     assert not (tmp_path / "out").exists()
 
 
+def test_what_is_wrong_with_a_place_is_told_before_any_work(recipe, tmp_path, folder, capsys):
+    # Mutations: an errno and nothing else; the folder looked at when all has been read.
+    (tmp_path / "file").write_text("")
+    assert prepare.main([*recipe(), f"--out={tmp_path / 'file/out'}"]) == 2
+    assert "is a file, so no folder can be made in it" in capsys.readouterr().err
+    assert prepare.main([*recipe(), "--agreement"]) == 2
+    assert "no sheet_1.csv, sheet_2.csv, key.csv; --audit=200 draws rows" in capsys.readouterr().err
+    (folder / "medquad/medquad.jsonl").unlink()
+    (folder / "medquad/medquad.jsonl").mkdir()
+    assert prepare.main(recipe()) == 2
+    assert re.search(r"medquad/train: \S+medquad\.jsonl cannot be read: Is a directory", capsys.readouterr().err)
+
+
+def test_a_corpus_of_another_length_than_is_known_is_told(recipe, capsys):
+    assert prepare.main(recipe()) == 0
+    assert "note: ncbi_disease/train has 7 rows, and 5,432 are known; is it whole?" in capsys.readouterr().err
+
+
 def test_a_corpus_that_is_damaged_is_named_with_file_and_line(recipe, tmp_path, folder, capsys):
     # Mutation: the other corpora's rows written all the same, as if nothing were missing.
     corpora.put(folder, "bc5cdr-disease/devel.tsv", "Warfarin\tO\ncan\n\n")

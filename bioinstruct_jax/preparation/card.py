@@ -1,11 +1,8 @@
 """The data card of a preparation that is made to be passed on."""
 
 import re
-from collections import Counter
 
-from bioinstruct_jax.data.guard import RESTRICTED
 from bioinstruct_jax.data.output.card import Card, CardSource
-from bioinstruct_jax.data.output.errors import refuse_restricted
 from bioinstruct_jax.data.output.folder import PUBLISHED
 from bioinstruct_jax.preparation.job import Prepare
 from bioinstruct_jax.preparation.overlaps import DUPLICATE, LEAK, NEAR, NGRAM
@@ -14,19 +11,10 @@ from bioinstruct_jax.tasks.table import TASKS
 
 
 def card(job: Prepare, rows: Rows) -> Card | None:
-    """What the card says; None for a form that has none.
-
-    Raises:
-        RestrictedError: there are restricted rows, which may not be passed on.
-    """
+    """What the card says; None for a form that has none."""
     if job.form not in PUBLISHED:
         return None
-    counts: Counter[str] = Counter()
-    for part in rows.parts:
-        counts[part.task] += rows.read[part.name]
-    restricted = {task: count for task, count in counts.items() if TASKS[task].licence.kind == RESTRICTED}
-    refuse_restricted(restricted, form=job.form)
-    tasks = [TASKS[name] for name in counts]
+    tasks = [TASKS[name] for name in dict.fromkeys(part.task for part in rows.parts)]
     return Card(
         name=name(job.out),
         title=f"Biomedical instructions: {name(job.out)}",

@@ -15,6 +15,7 @@ from bioinstruct_jax.preparation.job import Prepare
 from bioinstruct_jax.preparation.sources import Missing, find
 from bioinstruct_jax.preparation.spool import Part
 from bioinstruct_jax.reporting.progress import Progress
+from bioinstruct_jax.tasks.table import TASKS
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,10 @@ def rows(job: Prepare, workers: int, progress: Progress) -> Iterator[Rows]:
         if errors:
             raise ValueError(unreadable(errors))
         read = {part.name: count for part, count in zip(everything, counts, strict=True)}
+        for part in there.parts:
+            known = TASKS[part.task].split(part.split).count
+            if known is not None and known != read[part.name]:
+                progress.note(f"note: {part.name} has {read[part.name]:,} rows, and {known:,} are known; is it whole?")
         progress.phase("comparing")
         training = sum(read[part.name] for part in there.parts if part.split == "train")
         keep: dict[str, np.ndarray] = {}

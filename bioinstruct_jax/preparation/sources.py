@@ -5,6 +5,7 @@ from pathlib import Path
 
 from bioinstruct_jax import files
 from bioinstruct_jax.data.guard import RESTRICTED, RestrictedError
+from bioinstruct_jax.data.output.folder import PUBLISHED
 from bioinstruct_jax.preparation.job import Prepare
 from bioinstruct_jax.preparation.listing import availability
 from bioinstruct_jax.preparation.spool import Part
@@ -74,6 +75,11 @@ def find(job: Prepare, work: Path) -> Found:
         advice = "" if not parts else "; or leave them out with --missing=report"
         raise FileNotFoundError(f"in {job.corpora}:\n  {lines}\nPut the files there{advice}")
     restricted = dict.fromkeys(part.task for part in parts if TASKS[part.task].licence.kind == RESTRICTED)
+    if restricted and job.form in PUBLISHED:
+        raise RestrictedError(
+            f"form {job.form} is made to be passed on, and {', '.join(restricted)} are restricted: their text may not "
+            "leave this machine. Leave them out, or give alpaca, chat or parquet and a folder of your own"
+        )
     if restricted and not files.is_local(files.path(job.out)):
         raise RestrictedError(
             f"out {job.out}: rows of {', '.join(restricted)} are restricted and stay on this machine. Give a folder on "

@@ -136,7 +136,11 @@ def attempt(part: Part) -> tuple[int, str]:
     """`write`, and 0 rows and the error where they cannot be made."""
     try:
         return write(part), ""
-    except (ValueError, OSError) as error:
+    except FileNotFoundError as error:
+        return 0, str(error)
+    except OSError as error:
+        return 0, f"{part.name}: {error.filename or part.corpora} cannot be read: {error.strerror or error}"
+    except ValueError as error:
         return 0, str(error)
 
 

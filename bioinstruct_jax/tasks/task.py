@@ -16,7 +16,11 @@ from upath import UPath
 LICENCES = ("open", "attribution", "non-commercial", "restricted")
 CATEGORIES = ("IE", "QA", "GEN")  # of BioInstruct: extraction, question answering, text generation
 
-_QUOTED = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""", re.DOTALL)
+_VALUE = (
+    re.compile(  # what a file is said to have: readers quote it behind these words, and names of their own elsewhere
+        r"""(?:(?<= is )|(?<= are )|(?<= has )|(?<=, ))(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")""", re.DOTALL
+    )
+)
 
 
 class Item(Protocol):
@@ -37,9 +41,9 @@ class CorpusError(ValueError):
         super().__init__(f"{file}, line {line}: {problem}" if line else f"{file}: {problem}")
         self.file, self.line, self.problem = file, line, problem
 
-    def without_quotations(self) -> "CorpusError":
-        """The same, with nothing that is quoted of the file."""
-        return CorpusError(self.file, self.line, _QUOTED.sub("(restricted, not shown)", self.problem))
+    def without_values(self) -> "CorpusError":
+        """The same, with no value of the file in it."""
+        return CorpusError(self.file, self.line, _VALUE.sub("(restricted, not shown)", self.problem))
 
 
 @dataclass(frozen=True)
@@ -199,5 +203,5 @@ class Task(Generic[I, G]):
             yield from self.read(corpora / self.folder, self.split(split))
         except CorpusError as error:
             if self.licence.kind == "restricted":
-                raise error.without_quotations() from None
+                raise error.without_values() from None
             raise

@@ -13,7 +13,7 @@ WORDINGS = (
     "Answer the question from the evidence given.",
     "Read the text, then decide the research question that follows it.",
     "Judging by the findings reported here, what is the answer to the question?",
-    "Does the evidence below support an affirmative answer? Decide the question.",
+    "How does the evidence below decide the question?",
     "A colleague asks the question below. Reply from the text alone, without outside knowledge.",
     "Weigh the reported results and settle the question.",
     "Use the excerpt to answer the question. Do not go beyond what its data show.",

@@ -42,7 +42,10 @@ def test_mednli_has_two_sentences_and_a_label(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"gold_label": "-"}, "'gold_label' is '-', not one of entailment, contradiction, neutral"),
+        (
+            {"gold_label": "-"},
+            "'gold_label' is \(restricted, not shown\), not one of entailment, contradiction, neutral",
+        ),
         ({"gold_label": JUDGED}, "'gold_label' is a text of length 30, not one of"),
         ({"sentence2": ""}, "'sentence2' is blank"),
         ({"pairID": 3}, "'pairID' is 3, not text"),
@@ -194,7 +197,10 @@ def test_bioasq_has_its_yes_no_questions_with_each_snippet_once(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"exact_answer": "unclear"}, r"json, line \d+: question 2: 'exact_answer' is 'unclear', not yes or no"),
+        (
+            {"exact_answer": "unclear"},
+            r"json, line \d+: question 2: 'exact_answer' is \(restricted, not shown\), not yes or no",
+        ),
         ({"snippets": ["Metformin"]}, r"line \d+: question 2: 'snippets' is not a list of objects"),
         ({"snippets": [{"offset": 3}]}, r"line \d+: there is no field 'text'"),
     ],
