@@ -44,7 +44,7 @@ def test_mednli_has_two_sentences_and_a_label(tmp_path):
     [
         (
             {"gold_label": "-"},
-            "'gold_label' is \(restricted, not shown\), not one of entailment, contradiction, neutral",
+            r"'gold_label' is \(restricted, not shown\), not one of entailment, contradiction, neutral",
         ),
         ({"gold_label": JUDGED}, "'gold_label' is a text of length 30, not one of"),
         ({"sentence2": ""}, "'sentence2' is blank"),
