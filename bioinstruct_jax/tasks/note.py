@@ -10,12 +10,12 @@ from bioinstruct_jax.tasks.task import Answer, Family, Licence, Split, Task
 
 WORDINGS = (
     "Write {subject} from this conversation between a doctor and a patient.",
-    "From the conversation below, document {subject}. Include only what was said.",
+    "From the conversation below, document {subject}, in the order that a chart has.",
     "You are the scribe at this encounter. Prepare {subject}.",
     "Turn the dialogue into {subject}, in the concise style of a medical record.",
     "Draft {subject} for the chart from what doctor and patient say here. Keep doses, dates and negatives exact.",
     "Listen in on this visit and record it as {subject}.",
-    "Produce {subject} on the basis of the transcript. Do not add findings that were not mentioned.",
+    "Produce {subject} on the basis of the transcript, as a physician would dictate it.",
     "Condense the exchange below into {subject} that a colleague could rely on.",
     "Based on this transcript, compose {subject}.",
 )
