@@ -23,7 +23,7 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from upath import UPath
 
 from bioinstruct_jax import files
-from bioinstruct_jax.data.guard import RESTRICTED, RestrictedError
+from bioinstruct_jax.data.guard import RestrictedError
 from bioinstruct_jax.data.output import claim
 from bioinstruct_jax.data.output.folder import PUBLISHED
 from bioinstruct_jax.preparation import beam_steps, folder, sources
@@ -92,7 +92,7 @@ def _undone(out: UPath, begun: bool) -> str:
 
 def _refuse_restricted(there: Found, runner: str) -> None:
     names = dict.fromkeys(part.task for part in there.parts + there.others)
-    restricted = [name for name in names if TASKS[name].licence.kind == RESTRICTED]
+    restricted = [name for name in names if TASKS[name].licence.restricted]
     if restricted:
         raise RestrictedError(
             f"{runner}: the text of {', '.join(restricted)} is restricted and goes to no other machine. Leave them out "

@@ -130,7 +130,7 @@ def _first_equal(digests: np.ndarray) -> np.ndarray:
     new = np.ones(len(order), bool)
     new[1:] = (digests[order[1:]] != digests[order[:-1]]).any(axis=1)
     first = np.empty(len(order), np.int64)
-    first[order] = order[np.flatnonzero(new)[np.cumsum(new) - 1]] if len(order) else order
+    first[order] = order[np.flatnonzero(new)[np.cumsum(new) - 1]]
     return first
 
 

@@ -45,9 +45,6 @@ class Rows(Findings):
     parts: list[Part]
     times: list[np.ndarray]
 
-    def __len__(self) -> int:
-        return int(sum(times.sum() for times in self.times))
-
     def __iter__(self) -> Iterator[Sample]:
         """Every row in the order of the recipe."""
         for part, times in zip(self.parts, self.times, strict=True):

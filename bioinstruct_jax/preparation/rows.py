@@ -5,7 +5,6 @@ from typing import Any, NamedTuple
 
 from upath import UPath
 
-from bioinstruct_jax.data.guard import RESTRICTED
 from bioinstruct_jax.data.sample import Sample
 from bioinstruct_jax.tasks.task import Task
 
@@ -36,7 +35,7 @@ def rendered(task: Task[Any, Any], corpora: UPath, split: str, *, seed: int, for
         ValueError: the family has no such format.
     """
     form = answer_format(task, format)
-    restricted = task.licence.kind == RESTRICTED
+    restricted = task.licence.restricted
     for number, item in enumerate(task.items(corpora, split), 1):
         asked, output = task.family.render(item, task, form)
         wording = task.family.wording(seed, item.id)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bioinstruct_jax import files
-from bioinstruct_jax.data.guard import RESTRICTED, RestrictedError
+from bioinstruct_jax.data.guard import RestrictedError
 from bioinstruct_jax.data.output.folder import PUBLISHED
 from bioinstruct_jax.preparation.job import Prepare
 from bioinstruct_jax.preparation.listing import availability
@@ -74,7 +74,7 @@ def find(job: Prepare, work: Path) -> Found:
         lines = "\n  ".join(one.line() for one in missing)
         advice = "" if not parts else "; or leave them out with --missing=report"
         raise FileNotFoundError(f"in {job.corpora}:\n  {lines}\nPut the files there{advice}")
-    restricted = dict.fromkeys(part.task for part in parts if TASKS[part.task].licence.kind == RESTRICTED)
+    restricted = dict.fromkeys(part.task for part in parts if TASKS[part.task].licence.restricted)
     if restricted and job.form in PUBLISHED:
         raise RestrictedError(
             f"form {job.form} is made to be passed on, and {', '.join(restricted)} are restricted: their text may not "

@@ -6,7 +6,6 @@ lines are JSON arrays: the columns of a Sample in order, then what is compared.
 
 import hashlib
 import json
-import re
 from array import array
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
@@ -20,9 +19,8 @@ import numpy as np
 from bioinstruct_jax import files
 from bioinstruct_jax.data.sample import Sample
 from bioinstruct_jax.preparation.rows import Rendered, rendered
+from bioinstruct_jax.tasks.reading import NO_TEXT
 from bioinstruct_jax.tasks.table import TASKS
-
-_NO_TEXT = re.compile("[\0\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -71,7 +69,7 @@ def write(part: Part) -> int:
     with part.file.open("w", encoding="utf-8") as lines:
         for row in found:
             sample = row.sample
-            if _NO_TEXT.search(f"{sample.id}{sample.input}{sample.output}"):
+            if NO_TEXT.search(f"{sample.id}{sample.input}{sample.output}"):
                 raise ValueError(
                     f"{part.name}, item {len(numbers) // 3 + 1}: it has a NUL character or half a character (a lone "
                     "surrogate), which is no text. Mend the corpus, or fetch it again"
@@ -136,12 +134,10 @@ def attempt(part: Part) -> tuple[int, str]:
     """`write`, and 0 rows and the error where they cannot be made."""
     try:
         return write(part), ""
-    except FileNotFoundError as error:
+    except (ValueError, FileNotFoundError) as error:
         return 0, str(error)
     except OSError as error:
         return 0, f"{part.name}: {error.filename or part.corpora} cannot be read: {error.strerror or error}"
-    except ValueError as error:
-        return 0, str(error)
 
 
 def _size(part: Part) -> int:

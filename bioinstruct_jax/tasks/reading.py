@@ -34,7 +34,7 @@ def shown(value: object) -> str:
     return f"a {type(value).__name__}"
 
 
-_NO_TEXT = re.compile("[\0\ud800-\udfff]")
+NO_TEXT = re.compile("[\0\ud800-\udfff]")
 
 
 def tidy(text: str) -> str:
@@ -66,7 +66,7 @@ class Row:
             self.fail(f"{name!r} is {shown(value)}, not text")
         if not empty and not value.strip():
             self.fail(f"{name!r} is blank")
-        if _NO_TEXT.search(value):
+        if NO_TEXT.search(value):
             self.fail(f"{name!r} has a NUL character or half a character (a lone surrogate), which is no text")
         return tidy(value)
 

@@ -61,6 +61,11 @@ class Licence:
     name: str
     obtain: str
 
+    @property
+    def restricted(self) -> bool:
+        """Whether its text may leave neither the machine nor the rows themselves."""
+        return self.kind == "restricted"
+
 
 @dataclass(frozen=True)
 class Split:
@@ -202,6 +207,6 @@ class Task(Generic[I, G]):
         try:
             yield from self.read(corpora / self.folder, self.split(split))
         except CorpusError as error:
-            if self.licence.kind == "restricted":
+            if self.licence.restricted:
                 raise error.without_values() from None
             raise
