@@ -1,0 +1,1 @@
+"""Instructions written by a teacher from seed tasks: prompts, parsing, filters, categories, decontamination."""
