@@ -82,14 +82,9 @@ def run(job: Prepare, options: Options) -> None:
         print(listing.columns(listing.HEAD, listing.rows(corpora)))
         return
     if options.agreement:
-        from bioinstruct_jax.preparation import agreement, audit, folder
+        from bioinstruct_jax.preparation import agreement, folder
 
-        place = files.path(job.out) / folder.AUDIT
-        lost = [name for name in (*audit.SHEETS, audit.KEY) if not (place / name).is_file()]
-        if lost:
-            raise FileNotFoundError(f"{place}: no {', '.join(lost)}; --audit=200 draws rows and writes the sheets")
-        first, second = (place / name for name in audit.SHEETS)
-        print(agreement.said(agreement.agreement(first, second, place / audit.KEY)))
+        print(agreement.read(files.path(job.out) / folder.AUDIT))
         return
     from bioinstruct_jax.preparation import folder
 

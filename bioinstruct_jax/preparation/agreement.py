@@ -2,7 +2,6 @@
 
 import csv
 import io
-import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,12 +9,12 @@ from typing import NamedTuple
 
 from upath import UPath
 
-from bioinstruct_jax.preparation.audit import COLUMNS, KEY_COLUMNS, Stratum, check
+from bioinstruct_jax.evaluation.agreement import Kappa, kappa, wilson
+from bioinstruct_jax.preparation.audit import COLUMNS, KEY, KEY_COLUMNS, SHEETS, Stratum, check
 from bioinstruct_jax.preparation.listing import columns
 
 QUESTIONS = ("correct", "harmful")
 ANSWERS = {"yes": True, "y": True, "no": False, "n": False, "": None}
-Z = 1.959963984540054  # 0.975 quantile of the normal distribution
 DELIMITERS = ",;\t"
 
 
@@ -24,22 +23,6 @@ class SheetError(ValueError):
 
     def __init__(self, file: UPath, line: int, problem: str) -> None:
         super().__init__(f"{file}, line {line}: {problem}")
-
-
-@dataclass(frozen=True)
-class Kappa:
-    """Cohen's kappa (Cohen, Educ Psychol Meas 20:37, 1960).
-
-    Attributes:
-        value: None where both readers gave one and the same answer throughout, or there is no row: 0 / 0.
-        error: its large-sample standard error (Fleiss, Cohen and Everitt, Psychol Bull 72:323, 1969, formula 13).
-        low, high: value -+ 1.96 errors, within -1 and 1; too narrow where few rows or few disagreements are behind it.
-    """
-
-    value: float | None
-    error: float | None
-    low: float | None
-    high: float | None
 
 
 @dataclass(frozen=True)
@@ -85,6 +68,20 @@ class Agreement:
 class _Key(NamedTuple):
     stratum: Stratum
     check: str
+
+
+def read(folder: UPath) -> str:
+    """What the filled sheets of an audit in `folder` say, for people.
+
+    Raises:
+        FileNotFoundError: a sheet or the key is not there.
+        SheetError: as `agreement`.
+    """
+    lost = [name for name in (*SHEETS, KEY) if not (folder / name).is_file()]
+    if lost:
+        raise FileNotFoundError(f"{folder}: no {', '.join(lost)}; --audit=200 draws rows and writes the sheets")
+    first, second = (folder / name for name in SHEETS)
+    return said(agreement(first, second, folder / KEY))
 
 
 def agreement(sheet_1: UPath, sheet_2: UPath, key: UPath) -> Agreement:
@@ -154,30 +151,6 @@ def _shares(known: dict[int, _Key], readers: list[dict[int, dict[str, bool | Non
         for place in sorted(judged)
         if judged[place]
     ]
-
-
-def kappa(table: Sequence[Sequence[int]]) -> Kappa:
-    """Cohen's kappa of a square table of counts: `table[i][j]` rows are i to the first reader and j to the second."""
-    kinds, total = range(len(table)), sum(map(sum, table))
-    if total in (0, *(table[i][i] for i in kinds)):
-        return Kappa(None, None, None, None)
-    p = [[count / total for count in row] for row in table]
-    first, second = [sum(row) for row in p], [sum(row[j] for row in p) for j in kinds]
-    observed, expected = sum(p[i][i] for i in kinds), sum(first[i] * second[i] for i in kinds)
-    value = (observed - expected) / (1 - expected)
-    same = sum(p[i][i] * (1 - (first[i] + second[i]) * (1 - value)) ** 2 for i in kinds)
-    apart = sum(p[i][j] * (second[i] + first[j]) ** 2 for i in kinds for j in kinds if i != j)
-    spread = same + (1 - value) ** 2 * apart - (value - expected * (1 - value)) ** 2
-    error = math.sqrt(max(spread, 0.0) / total) / (1 - expected)
-    return Kappa(value, error, max(value - Z * error, -1.0), min(value + Z * error, 1.0))
-
-
-def wilson(hits: int, total: int) -> tuple[float, float]:
-    """The 95 % score interval of a share (Wilson, J Am Stat Assoc 22:209, 1927)."""
-    share, z2 = hits / total, Z * Z
-    middle = (share + z2 / (2 * total)) / (1 + z2 / total)
-    half = Z * math.sqrt(share * (1 - share) / total + z2 / (4 * total * total)) / (1 + z2 / total)
-    return (middle - half if hits else 0.0), (middle + half if hits < total else 1.0)
 
 
 def _read_key(file: UPath) -> dict[int, _Key]:
