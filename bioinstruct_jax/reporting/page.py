@@ -1,60 +1,108 @@
-"""The one HTML shell of every report: self-contained, readable without a network, in print and by keyboard."""
+"""The one HTML shell of every report: self-contained, readable without a network, in print and by keyboard.
+
+Its policy (Content-Security-Policy) lets a browser load nothing, and run nothing but the scripts that stand in the
+page by their hash: text that got past the escaping could still do nothing.
+"""
 
 import base64
+import hashlib
 import html
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 
 from upath import UPath
 
-_STYLE = """
-:root { color-scheme: light dark; }
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
-table { border-collapse: collapse; margin: .5rem 0 1.5rem; }
-th, td { text-align: left; vertical-align: top; padding: .25rem .75rem .25rem 0; border-bottom: 1px solid #8884; }
-td.number { text-align: right; font-variant-numeric: tabular-nums; }
-img { max-width: 100%; background: #fff; }
-pre { overflow-x: auto; background: #8881; padding: .75rem; }
-@media print { body { max-width: none; margin: 0; } pre { white-space: pre-wrap; } }
-"""
+_STYLE = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
+_UNSEEN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069"
+    "\ufeff\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]"
+)
 
 
 def page(title: str, sections: Iterable[str]) -> str:
     """A whole document; `title` is text, `sections` are HTML made by the functions below."""
-    return (
+    return "".join(pieces(title, sections))
+
+
+def pieces(title: str, sections: Iterable[str], *, scripts: Sequence[str] = ()) -> Iterator[str]:
+    """The same piece by piece, for a document that is larger than memory should hold.
+
+    Args:
+        scripts: JavaScript that runs when the document has been read.
+    """
+    policy = f"default-src 'none'; img-src data:; style-src {_hash(_STYLE)}; base-uri 'none'; form-action 'none'"
+    if scripts:
+        policy += f"; script-src {' '.join(map(_hash, scripts))}"
+    yield (
         f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta name="viewport" content="width=device-width">\n<title>{html.escape(title)}</title>\n'
-        f"<style>{_STYLE}</style>\n</head>\n<body>\n<main>\n<h1>{html.escape(title)}</h1>\n"
-        + "\n".join(sections)
-        + "\n</main>\n</body>\n</html>\n"
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
+        f'<meta name="viewport" content="width=device-width">\n<title>{escape(title)}</title>\n'
+        f"<style>{_STYLE}</style>\n</head>\n<body>\n<main>\n<h1>{escape(title)}</h1>\n"
     )
+    for part in sections:
+        yield part
+        yield "\n"
+    yield "</main>\n"
+    for script in scripts:
+        yield f"<script>{script}</script>\n"
+    yield "</body>\n</html>\n"
+
+
+def _hash(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+def escape(text: str) -> str:
+    """Text for HTML, as content or in quotes; what would not be seen, or would turn its surroundings round (control
+    characters, half surrogates, bidirectional marks), as its number, e.g. U+202E. Line ends and tabs stay."""
+    return html.escape(_UNSEEN.sub(lambda found: f"U+{ord(found[0]):04X}", text.replace("\r\n", "\n")), quote=True)
 
 
 def section(heading: str, *parts: str) -> str:
-    return f"<section>\n<h2>{html.escape(heading)}</h2>\n" + "\n".join(parts) + "\n</section>"
+    return f"<section>\n<h2>{escape(heading)}</h2>\n" + "\n".join(parts) + "\n</section>"
 
 
 def paragraph(text: str) -> str:
-    return f"<p>{html.escape(text)}</p>"
+    return f"<p>{escape(text)}</p>"
+
+
+def lead(text: str) -> str:
+    """The sentence that says what came out."""
+    return f'<p class="lead">{escape(text)}</p>'
+
+
+def note(text: str) -> str:
+    """A sentence that must not be overlooked."""
+    return f'<p class="note">{escape(text)}</p>'
+
+
+def folded(summary: str, *parts: str) -> str:
+    """Parts that are shown when the summary is chosen."""
+    return f"<details><summary>{escape(summary)}</summary>\n" + "\n".join(parts) + "\n</details>"
 
 
 def table(head: list[str], rows: Iterable[list[object]]) -> str:
     """Numbers stand to the right; every cell is escaped."""
-    top = "".join(f'<th scope="col">{html.escape(name)}</th>' for name in head)
+    top = "".join(f'<th scope="col">{escape(name)}</th>' for name in head)
     body = "\n".join("<tr>" + "".join(map(_cell, row)) + "</tr>" for row in rows)
-    return f"<table>\n<thead><tr>{top}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>"
+    return (
+        f'<div class="wide" tabindex="0" role="group" aria-label="{escape("table: " + ", ".join(head))}">'
+        f"<table>\n<thead><tr>{top}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table></div>"
+    )
 
 
 def _cell(value: object) -> str:
     if isinstance(value, int | float) and not isinstance(value, bool):
         return f'<td class="number">{value:,}</td>'
-    return f"<td>{html.escape(str(value))}</td>"
+    return f"<td>{escape(str(value))}</td>"
 
 
 def code(text: str) -> str:
-    return f'<pre tabindex="0"><code>{html.escape(text)}</code></pre>'
+    return f'<pre tabindex="0"><code>{escape(text)}</code></pre>'
 
 
 def image(file: UPath, description: str) -> str:
     """A PNG, inlined; `description` is its text for those who do not see it."""
     data = base64.b64encode(file.read_bytes()).decode()
-    return f'<img alt="{html.escape(description, quote=True)}" src="data:image/png;base64,{data}">'
+    return f'<img alt="{escape(description)}" src="data:image/png;base64,{data}">'
