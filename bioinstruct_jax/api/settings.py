@@ -8,6 +8,10 @@ from bioinstruct_jax.config import Float, Natural, Positive, config
 from bioinstruct_jax.data.guard import is_loopback
 
 Name = Annotated[str, Field(min_length=1)]
+_OURS = frozenset(
+    ("model", "messages", "max_tokens", "max_completion_tokens", "temperature", "top_p", "presence_penalty")
+    + ("frequency_penalty", "response_format", "stream", "stream_options", "n", "best_of")
+)
 
 
 @config
@@ -25,6 +29,15 @@ class Decoding:
     extra: Annotated[dict[str, Any], Field(description="further keys of the request, as the server names them")] = (
         Field(default_factory=dict)
     )
+
+    @model_validator(mode="after")
+    def _further(self) -> "Decoding":
+        if taken := sorted(_OURS & self.extra.keys()):
+            raise ValueError(
+                f"extra: {', '.join(taken)} cannot be given here: the client sets it, or reckons with one whole answer "
+                "to each request; what has a key of its own beside `extra` goes there"
+            )
+        return self
 
 
 @config
