@@ -182,8 +182,9 @@ def _choice(value: Any) -> tuple[str, str, str]:
     content = message.get("content")
     if isinstance(content, list):  # of parts
         parts = [part.get("text") if isinstance(part, dict) else part for part in content]
-        if all(isinstance(part, str) for part in parts):
-            content = "".join(parts)
+        texts = [part for part in parts if isinstance(part, str)]
+        if len(texts) == len(parts):
+            content = "".join(texts)
     if content is None:  # a model that declines says so elsewhere
         content = message["refusal"] if isinstance(message.get("refusal"), str) else ""
     if not isinstance(content, str):
@@ -196,12 +197,9 @@ def _usage(value: Any) -> tuple[int, int] | None:
     usage = value.get("usage") if isinstance(value, dict) else None
     if not isinstance(usage, dict):
         return None
-    counts = [usage.get("prompt_tokens"), usage.get("completion_tokens")]
-    if any(isinstance(count, bool) or not isinstance(count, int) for count in counts):
-        return None
-    if any(not 0 <= count <= MOST_TOKENS for count in counts):
-        return None
-    return counts[0], counts[1]
+    told = [usage.get("prompt_tokens"), usage.get("completion_tokens")]
+    counts = [count for count in told if type(count) is int and 0 <= count <= MOST_TOKENS]
+    return (counts[0], counts[1]) if len(counts) == len(told) else None
 
 
 def _bytes(text: str) -> int:

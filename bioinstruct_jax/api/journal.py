@@ -89,7 +89,9 @@ class Journal:
                 f"{self.place}: line {shown} cannot be read; what it said is asked again, or counts as uncertain"
             )
         if self.torn:
-            found.append(f"{self.place}: the last line was cut off while it was written; its {self.torn} bytes are gone")
+            found.append(
+                f"{self.place}: the last line was cut off while it was written; its {self.torn} bytes are gone"
+            )
         if self.ledger.repeated:
             found.append(
                 f"{self.place}: {self.ledger.repeated} requests were on their way when a process ended; they are asked "
@@ -101,17 +103,22 @@ class Journal:
         """Hand over lines to be written, one behind the other; the future is done when they are on the disk."""
         return self._put("".join(map(self._text, lines)))
 
+    def note(self, line: Line) -> None:
+        """Hand over a line, and take in what it says at once: for whoever cannot wait."""
+        self.put(line)
+        self.ledger.take(line)
+
     async def send(self, *lines: Line) -> None:
         """Write lines, whose spending counts as reserved from now on; return when they are on the disk."""
         for line in lines:
             self.ledger.take(line)
         await wrap_future(self.put(*lines))
 
-    async def add(self, line: Line) -> Verdict | None:
-        """Write a line; once it is on the disk, take in what it says, as it was written."""
-        text = self._text(line)
-        await wrap_future(self._put(text))
-        return self.ledger.take(json.loads(text))
+    async def add(self, *lines: Line) -> list[Verdict | None]:
+        """Write lines; once they are on the disk, take in what each says, as it was written."""
+        texts = [self._text(line) for line in lines]
+        await wrap_future(self._put("".join(texts)))
+        return [self.ledger.take(json.loads(text)) for text in texts]
 
     def close(self) -> None:
         """Write what waits, and let go of the file. Raises OSError where that fails."""

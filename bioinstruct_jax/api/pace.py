@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 FIRST = 4  # requests at once to begin with
 PROBE = 30.0  # seconds without a cut after which more is tried than was ever allowed
+FLOOR = 0.8
 LONGEST = 600.0  # seconds that a server can have a client wait at once
 BURST = 0.05  # of a minute's allowance, what may be used at once
 
@@ -16,10 +17,12 @@ BURST = 0.05  # of a minute's allowance, what may be used at once
 class Gate:
     """Lets requests through to a server: first few, more with each success, fewer when it is overloaded.
 
-    Slow start: each success lets one more through, until the first cut, to 0.7 of what was. Later ones cut to 0.9, and
-    then half the way to the ceiling is made good in each round trip. The ceiling is what the server bore when it first
-    said 429; above it nothing is tried for `PROBE` seconds, then one more, two more, four more, until the next cut.
-    A 503 cuts but sets no ceiling: it need not be our doing. Of the failures of one round trip, only the first cuts.
+    Slow start: each success lets one more through, until the first cut, to 0.7 of what was. Later cuts are to 0.9; half
+    the way back to the peak is made good in each round trip, and beyond it one more is tried in each. Of the failures
+    of one round trip only the first cuts. Where the server says that we ask too much, what it bore is a ceiling: above
+    it nothing is tried for `PROBE` seconds, then one more, two more, four more, until the next cut. So that a server
+    which says so at random is not taken for one that bears nothing, the ceiling is no lower than `FLOOR` of what was
+    borne lately.
 
     Attributes:
         limit: requests let through at once; a fraction is rounded down.
@@ -30,7 +33,8 @@ class Gate:
         self.most = most
         self.limit = float(min(FIRST, most))
         self.busy = 0
-        self._ceiling = float(most)
+        self._ceiling = self._peak = float(most)
+        self._borne = (0, float("-inf"))  # most that were on their way with an answered one, and since when
         self._slow = True
         self._cut = self._probed = float("-inf")
         self._step = 1
@@ -40,8 +44,8 @@ class Gate:
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
 
-    async def enter(self, order: int) -> int:
-        """Wait to be let through, those with a lower `order` first. Returns how many are through then, this one too."""
+    async def enter(self, order: int) -> None:
+        """Wait to be let through, those with a lower `order` first."""
         if not self._closed:
             future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             heapq.heappush(self._waiting, (order, next(self._serial), future))
@@ -54,7 +58,6 @@ class Gate:
                 raise
         else:
             self.busy += 1
-        return self.busy
 
     def leave(self) -> None:
         self.busy -= 1
@@ -78,34 +81,38 @@ class Gate:
         """Seconds for which nobody is let through."""
         return max(0.0, self._held - time.monotonic())
 
-    def succeeded(self, started: float) -> None:
-        """A request that was let through at `started` (of `time.monotonic`) was answered."""
+    def succeeded(self, started: float, through: int) -> None:
+        """A request sent at `started` (of `time.monotonic`), as one of `through` on their way, was answered."""
         now = time.monotonic()
+        most, since = self._borne
+        self._borne = (through, now) if now - since > PROBE else (max(most, through), since)
         if started < self._cut or self.busy < self.limit / 2:  # of before the cut; or the limit is not used
             return
-        most = min(float(self.most), self._ceiling)
+        top = min(float(self.most), self._ceiling)
         if self._slow:
-            self.limit = min(most, self.limit + 1)
-        elif self.limit < most:
-            self.limit = min(most, self.limit + max(1.0, (most - self.limit) / 2) / self.limit)
-        elif most < self.most and now - max(self._cut, self._probed) > PROBE:
+            self.limit = min(top, self.limit + 1)
+        elif self.limit < top:
+            gap = max(1.0, (min(top, self._peak) - self.limit) / 2)
+            self.limit = min(top, self.limit + gap / self.limit)
+        elif top < self.most and now - max(self._cut, self._probed) > PROBE:
             self._ceiling, self._probed, self._step = self._ceiling + self._step, now, self._step * 2
         self._admit()
 
     def overloaded(self, started: float, through: int, *, ours: bool) -> None:
-        """A request that was let through at `started`, as one of `through`, met a server that had too many.
+        """A request sent at `started`, as one of `through` on their way, met a server that had too many.
 
         Args:
-            ours: it said that it was we who asked too much.
+            ours: it said that it was we who asked too much; else it may have had other reasons.
         """
         if ours:
-            self._ceiling = max(1.0, min(self._ceiling, through - 1.0))
-        if started < self._cut:
-            return
-        if not ours:
-            self._ceiling = min(self._ceiling, self.limit) if not self._slow else self._ceiling
-        self.limit = max(1.0, min(self.limit * (0.7 if self._slow else 0.9), self._ceiling))
-        self._slow, self._step, self._cut = False, 1, time.monotonic()
+            self._ceiling = max(1.0, min(self._ceiling, max(through - 1.0, FLOOR * self._borne[0])))
+        if started >= self._cut:
+            if self._slow:
+                self._peak = self.limit
+            self._peak = max(self._peak, self.limit)
+            self.limit *= 0.7 if self._slow else 0.9
+            self._slow, self._step, self._cut = False, 1, time.monotonic()
+        self.limit = max(1.0, min(self.limit, self._ceiling))
 
     def _admit(self) -> None:
         if self._closed or not self._waiting:
@@ -128,23 +135,27 @@ class Gate:
 class Bucket:
     """A token bucket: never more than `minute` in any minute, of which `BURST` at once.
 
-    What is larger than a burst goes when the bucket is full, and leaves it in debt.
+    What is larger than a burst goes when the bucket is full, and leaves it in debt; the bucket then fills more slowly,
+    by so much as keeps a minute that has one more of that size within what is allowed.
     """
 
     def __init__(self, minute: int) -> None:
+        self._minute = minute
         self._size = max(1.0, minute * BURST)
-        self._rate = max(minute - self._size, minute / 2, 1.0) / 60 if minute > 1 else 1 / 60
+        self._largest = self._size
         self._level = self._size
         self._time = time.monotonic()
 
     def wait(self, amount: float) -> float:
         """Takes the amount and returns 0, or returns the seconds until there may be enough."""
         now = time.monotonic()
-        self._level = min(self._size, self._level + (now - self._time) * self._rate)
+        self._largest = max(self._largest, amount)
+        rate = max(self._minute - self._largest, self._minute / 2) / 60  # a second
+        self._level = min(self._size, self._level + (now - self._time) * rate)
         self._time = now
         missing = min(amount, self._size) - self._level
         if missing > 1e-9:
-            return missing / self._rate
+            return missing / rate
         self._level -= amount
         return 0.0
 

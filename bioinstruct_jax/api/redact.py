@@ -29,7 +29,7 @@ class Redactor:
 
 
 def _character(letter: str) -> str:
-    r"""A pattern of a character as it may stand in JSON, or in JSON that is a string of JSON: ``s``, ``\s``, ``\u0073``.
+    r"""A pattern of a character as it may stand in JSON, or in JSON within JSON: ``s``, ``\s``, ``\u0073``.
 
     The backslashes before it belong to it, so that none is left to escape what follows.
     """

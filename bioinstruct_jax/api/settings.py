@@ -8,10 +8,8 @@ from bioinstruct_jax.config import Float, Natural, Positive, config
 from bioinstruct_jax.data.guard import is_loopback
 
 Name = Annotated[str, Field(min_length=1)]
-_OURS = frozenset(
-    ("model", "messages", "max_tokens", "max_completion_tokens", "temperature", "top_p", "presence_penalty")
-    + ("frequency_penalty", "response_format", "stream", "stream_options", "n", "best_of")
-)
+_OURS = {"model", "messages", "max_tokens", "max_completion_tokens", "temperature", "top_p", "presence_penalty"}
+_OURS |= {"frequency_penalty", "response_format", "stream", "stream_options", "n", "best_of"}
 
 
 @config

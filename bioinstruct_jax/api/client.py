@@ -1,0 +1,361 @@
+"""The client of OpenAI-compatible servers: limits, retries, budget, breaker; a journal, so that nothing is paid twice.
+
+An attempt goes: a place at the server's gate, its share of the minute, its worst case within the budget, the journal's
+`sent`, the server, the journal's `response`, and only then is the response read. What comes of it depends on the
+journal alone, so that the same command, started again, goes on where it ended.
+"""
+
+import asyncio
+import itertools
+import random
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, NoReturn, Self
+
+from bioinstruct_jax.api import body as bodies
+from bioinstruct_jax.api.answers import Attempt, Kind, Verdict
+from bioinstruct_jax.api.caller import Caller, Fault, Raw, key_of
+from bioinstruct_jax.api.counts import Counts
+from bioinstruct_jax.api.journal import Journal
+from bioinstruct_jax.api.ledger import Cost, Id, attempt_line, worst
+from bioinstruct_jax.api.redact import Redactor
+from bioinstruct_jax.api.request import Reply, Request
+from bioinstruct_jax.api.server import Server
+from bioinstruct_jax.api.settings import Budget, Endpoint
+from bioinstruct_jax.data import guard
+
+BACKOFF = 60.0  # seconds, the longest that a request waits of its own accord
+
+
+class BudgetError(Exception):
+    """The next request could cost more than is left. What was on its way was finished and is in the journal."""
+
+
+class StoppedError(Exception):
+    """A server will not answer: wrong key, unknown model, no credit, or one failure after another."""
+
+
+class Client:
+    """Asks servers, each request once.
+
+    Exceptions of `ask` and `ask_all` end the run: after one, everything else raises it too, but for what is on its way,
+    which is finished. Gather with ``return_exceptions=True``, so that a cancelled task does not cut off what was paid.
+    """
+
+    def __init__(
+        self, endpoints: Mapping[str, Endpoint], *, journal: Journal, budget: Budget, restricted: int = 0
+    ) -> None:
+        """Args: endpoints: by name; restricted: how many of the texts that will be sent are restricted."""
+        self.journal, self.budget = journal, budget
+        self._restricted = restricted
+        self._counts = Counts()
+        self.servers = {name: Server(name, endpoint, journal) for name, endpoint in endpoints.items()}
+        self.redact = Redactor(())
+        self._order = itertools.count()
+        self._locks: dict[Id, asyncio.Lock] = {}
+        self._settled, self._halted = asyncio.Event(), asyncio.Event()
+        self._halt: Exception | None = None
+
+    def check(self) -> None:
+        """Look for what would make the first request fail: no key; restricted text for another machine.
+
+        Raises ValueError that says what to do.
+        """
+        for name, server in self.servers.items():
+            guard.check_endpoint(server.endpoint.base_url, restricted=self._restricted)
+            key_of(name, server.endpoint)
+
+    async def __aenter__(self) -> Self:
+        self.check()
+        keys = {name: key_of(name, server.endpoint) for name, server in self.servers.items()}
+        self.redact = self.journal.redact = Redactor(keys.values())
+        for name, server in self.servers.items():
+            server.caller = Caller(server.endpoint, keys[name], self.redact)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for server in self.servers.values():
+            if server.caller:
+                await server.caller.close()
+                server.caller = None
+
+    @property
+    def counts(self) -> Counts:
+        """The counts at this moment."""
+        ledger = self.journal.ledger
+        return replace(
+            self._counts,
+            retried=Counter(self._counts.retried),
+            repeated=ledger.repeated,
+            input_tokens=ledger.spent.input,
+            output_tokens=ledger.spent.output,
+            dollars=ledger.spent.dollars,
+            uncertain_tokens=ledger.uncertain.tokens,
+            uncertain_dollars=ledger.uncertain.dollars,
+            reserved_tokens=ledger.reserved.tokens,
+            reserved_dollars=ledger.reserved.dollars,
+            paused={name: server.gate.held for name, server in self.servers.items() if server.gate.held},
+            streak=max((len(streak) for streak in ledger.streaks.values()), default=0),
+        )
+
+    async def ask(self, request: Request) -> Reply:
+        """The reply to a request: from the journal where it has one, else from its server.
+
+        Raises:
+            BudgetError: asking could cost more than is left.
+            StoppedError: a server will not answer.
+            OSError: the journal cannot be written.
+        """
+        server = self.servers[request.endpoint]
+        identity = (request.key, server.fingerprint(request))
+        if reply := self.replay(identity):
+            return reply
+        lock = self._locks.setdefault(identity, asyncio.Lock())
+        async with lock:  # who asks for the same meanwhile gets the same reply
+            if reply := self.replay(identity):
+                return reply
+            self._counts.waiting += 1
+            try:
+                return await self._ask(server, request)
+            finally:
+                self._counts.waiting -= 1
+                self._locks.pop(identity, None)
+
+    async def ask_all(self, requests: Sequence[Request]) -> list[Reply]:
+        """The replies to requests, in their order; through the batch API where the endpoint's `batch` is on.
+
+        Raises what `ask` does, once all that was on its way has ended.
+        """
+        from bioinstruct_jax.api import batches
+
+        by_batch = {name: list[Request]() for name, server in self.servers.items() if server.endpoint.batch == "on"}
+        for request in requests:
+            if request.endpoint in by_batch:
+                by_batch[request.endpoint].append(request)
+        done = await asyncio.gather(
+            *(batches.ask(self, self.servers[name], some) for name, some in by_batch.items() if some),
+            *(self.ask(request) for request in requests if request.endpoint not in by_batch),
+            return_exceptions=True,
+        )
+        for result in done:
+            if isinstance(result, BaseException):
+                raise result from None
+        found = []
+        for request in requests:
+            reply = self.journal.reply(request.key, self.servers[request.endpoint].fingerprint(request))
+            if reply is None:
+                raise RuntimeError(f"request {request.key} has no reply, which cannot be")
+            found.append(reply)
+        return found
+
+    def replay(self, identity: Id) -> Reply | None:
+        """The journal's reply, counted."""
+        reply = self.journal.reply(*identity)
+        self._counts.replayed += reply is not None
+        return reply
+
+    # -- one request ---------------------------------------------------------------------------------------------------
+
+    async def _ask(self, server: Server, request: Request) -> Reply:
+        order, number, backoff = next(self._order), 1, server.endpoint.limits.backoff
+        while True:
+            attempt, verdict = await self._try(server, request, number, order)
+            if reply := await self.settle(server, attempt, verdict):
+                return reply
+            if verdict.kind is Kind.TRANSIENT:
+                longest = min(BACKOFF, backoff * 2.0 ** (number - 1))
+                number += 1
+                await self.nap(random.uniform(0, longest))
+
+    async def _try(self, server: Server, request: Request, number: int, order: int) -> tuple[Attempt, Verdict]:
+        """One attempt, from the gate to its verdict."""
+        await server.gate.enter(order)
+        try:
+            attempt, said = server.attempt(request, number)
+            tokens = attempt.input_guess + attempt.output_most
+            await self._paced(server, tokens)
+            attempt = await self._reserved(attempt)
+            raw = await self._send(server, attempt, said)
+        finally:
+            server.gate.leave()
+        [verdict] = await self.journaled([(attempt, raw)])
+        if server.tokens:
+            used = verdict.input_tokens + verdict.output_tokens
+            server.tokens.correct(tokens - used - verdict.uncertain_input - verdict.uncertain_output)
+        return attempt, verdict
+
+    async def _send(self, server: Server, attempt: Attempt, said: dict[str, Any]) -> Raw | Fault:
+        """Journal an attempt and send it."""
+        gone = False
+        try:
+            await self.journal.send(attempt_line("sent", attempt, **({"body": said} if attempt.number == 1 else {})))
+            gone, started = True, time.monotonic()
+            self._counts.sent += 1
+            self._counts.in_flight += 1
+            server.flying += 1
+            through = server.flying
+            try:
+                raw = await self.caller(server).post("/chat/completions", bodies.as_bytes(said))
+            finally:
+                self._counts.in_flight -= 1
+                server.flying -= 1
+        except asyncio.CancelledError:
+            self.journal.note(attempt_line("fault", attempt, why="cancelled", problem="cancelled", charged=gone))
+            self._settled.set()
+            raise
+        server.learn(raw, started, through)
+        return raw
+
+    async def _paced(self, server: Server, tokens: int) -> None:
+        """Wait for the minute's share, and while the server wants to be left alone."""
+        for bucket, amount in ((server.requests, 1), (server.tokens, tokens)):
+            while bucket and (seconds := bucket.wait(amount)):
+                await self.nap(seconds)
+        while seconds := server.gate.held:
+            await self.nap(seconds)
+        self.check_halt()
+
+    async def _reserved(self, attempt: Attempt) -> Attempt:
+        """The attempt with an id, once its worst case fits into the budget beside what is on its way.
+
+        Between this and the journal's `send` nothing may be awaited: that is where it begins to count.
+        """
+        while not self.fits(worst(attempt)):
+            if not self._counts.in_flight or not self.fits(worst(attempt), alone=True):
+                self.over(worst(attempt))
+            self._settled.clear()
+            await self._settled.wait()
+            self.check_halt()
+        self.check_halt()
+        return replace(attempt, id=self.journal.ledger.last_attempt + 1)
+
+    async def journaled(self, pairs: Sequence[tuple[Attempt, Raw | Fault]]) -> list[Verdict]:
+        """Journal what came back to attempts, and read it."""
+        read = await self.journal.add(*(outcome_line(attempt, raw) for attempt, raw in pairs))
+        self._settled.set()
+        verdicts = [verdict for verdict in read if verdict is not None]
+        for (_, raw), verdict in zip(pairs, verdicts, strict=True):
+            if verdict.kind is Kind.TRANSIENT:
+                self._counts.retried[raw.why if isinstance(raw, Fault) else _reason(raw.status)] += 1
+        return verdicts
+
+    def count_on_way(self, more: int) -> None:
+        """Count attempts that a batch took on its way (or, negative, brought back)."""
+        self._counts.sent += max(0, more)
+        self._counts.in_flight += more
+
+    # -- what comes of it, of a batch too ------------------------------------------------------------------------------
+
+    async def settle(self, server: Server, attempt: Attempt, verdict: Verdict) -> Reply | None:
+        """The reply that a verdict makes; None: the request is to be asked again."""
+        identity, limits = (attempt.key, attempt.fingerprint), server.endpoint.limits
+        match verdict.kind:
+            case Kind.ANSWERED:
+                self._counts.answered += 1
+                server.takes.add(attempt.mode)
+                return self.journal.reply(*identity)
+            case Kind.UNSTRUCTURED:
+                if mode := server.looser(attempt.mode):
+                    await self.journal.send({"kind": "structured", "address": server.address, "mode": mode})
+                self.check_halt()
+                return None
+            case Kind.STOP:
+                self.stop(
+                    f"endpoint {server.name} ({server.endpoint.base_url}, model {server.endpoint.model}): "
+                    f"{verdict.problem}. Look at the key in {server.endpoint.key_env}, base_url, model and credit, and "
+                    "start the same command again"
+                )
+            case Kind.TRANSIENT if attempt.number < limits.attempts:
+                self.check_halt()
+                return None
+        if isinstance(self._halt, StoppedError):  # while a server is out, nothing is an outcome
+            await self._reopen(server)
+            self.check_halt()
+        if verdict.kind is Kind.TRANSIENT:
+            problem = f"given up after {attempt.number} attempts; the last: {verdict.problem}"
+            self._counts.given_up += 1
+        else:
+            problem = verdict.problem
+        self._counts.failed += 1
+        about = {"key": attempt.key, "fingerprint": attempt.fingerprint, "endpoint": attempt.endpoint}
+        await self.journal.add({"kind": "outcome", **about, "why": verdict.kind, "problem": problem})
+        streak = self.journal.ledger.streaks.get(server.name, {})
+        if verdict.kind is not Kind.FILTERED and len(streak) >= limits.breaker:
+            await self._reopen(server)
+            self.stop(
+                f"endpoint {server.name} ({server.endpoint.base_url}): {len(streak)} requests one after another were "
+                f"refused or given up; the last: {problem}. They are asked again when the same command is started, "
+                "which is worth it once the server answers; limits.breaker says how many it takes"
+            )
+        return self.journal.reply(*identity)
+
+    async def _reopen(self, server: Server) -> None:
+        """Take back what was refused or given up since the last answer: it was an outage, or a wrong setting."""
+        if streak := self.journal.ledger.streaks.get(server.name):
+            requests = [list(identity) for identity in streak]
+            await self.journal.send({"kind": "reopened", "endpoint": server.name, "requests": requests})
+
+    def fits(self, more: Cost, *, alone: bool = False) -> bool:
+        """Whether the budget bears this much more, the worst of all that is on its way included (unless `alone`)."""
+        ledger = self.journal.ledger
+        total = ledger.spent + ledger.uncertain + more + (Cost() if alone else ledger.reserved)
+        dollars, tokens = self.budget.dollars, self.budget.tokens
+        return (dollars is None or total.price <= dollars * 1e12) and (tokens is None or total.tokens <= tokens)
+
+    def over(self, more: Cost) -> NoReturn:
+        """Stop: the budget does not bear this much more."""
+        ledger, budget = self.journal.ledger, self.budget
+        dollars = "no limit" if budget.dollars is None else f"{budget.dollars:.6g}"
+        tokens = "no limit" if budget.tokens is None else f"{budget.tokens:,}"
+        self._stop(
+            BudgetError(
+                f"the budget is used up: {ledger.spent.dollars:.6g} dollars are spent, {ledger.uncertain.dollars:.6g} "
+                f"may be, {ledger.reserved.dollars:.6g} are reserved, and the next request could cost {more.dollars:.6g} "
+                f"(budget.dollars: {dollars}); tokens: {ledger.spent.tokens:,}, {ledger.uncertain.tokens:,}, "
+                f"{ledger.reserved.tokens:,} and {more.tokens:,} (budget.tokens: {tokens}). Raise the budget, or lower "
+                "decoding.max_tokens, and start the same command again"
+            )
+        )
+
+    def stop(self, message: str) -> NoReturn:
+        """Stop: a server will not answer."""
+        self._stop(StoppedError(self.redact(message)))
+
+    def _stop(self, error: Exception) -> NoReturn:
+        self._halt = self._halt or error
+        self._halted.set()
+        self._settled.set()
+        for server in self.servers.values():
+            server.gate.close()
+        raise error from None
+
+    def check_halt(self) -> None:
+        """Raise what everything was stopped for."""
+        if self._halt:
+            raise type(self._halt)(*self._halt.args)
+
+    async def nap(self, seconds: float) -> None:
+        """Sleep, unless everything stops."""
+        try:
+            await asyncio.wait_for(self._halted.wait(), seconds)
+        except TimeoutError:
+            return
+        self.check_halt()
+
+    def caller(self, server: Server) -> Caller:
+        if server.caller is None:
+            raise RuntimeError("the client is not open: use `async with`")
+        return server.caller
+
+
+def outcome_line(attempt: Attempt, raw: Raw | Fault) -> dict[str, Any]:
+    """The journal's line of what came back."""
+    if isinstance(raw, Fault):
+        return attempt_line("fault", attempt, why=raw.why, problem=raw.problem, charged=raw.charged)
+    return attempt_line("response", attempt, status=raw.status, headers=raw.headers, body=raw.body)
+
+
+def _reason(status: int) -> str:
+    return f"HTTP {status}" if status >= 400 else "unreadable"
