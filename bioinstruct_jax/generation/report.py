@@ -25,9 +25,9 @@ _COLUMNS = (
     Column("nearest", listed=False),
     Column("detail", listed=False),
     Column("teacher", "value", listed=False),
-    Column("model", "value", listed=False),
+    Column("model", listed=False),
     Column("seeds shown", listed=False),
-    Column("prompt", "value", listed=False),
+    Column("prompt", listed=False),
     Column("request", listed=False),
 )
 
@@ -168,12 +168,12 @@ def _categories(told: Mapping[str, Any]) -> list[str]:
     bars, rows = [], []
     for name, one in categories["shares"].items():
         if one["share"] is not None:
-            said = f"{one['share']:.1%} (paper {one['paper_percent']} %)"
+            said = f"{one['share']:.1%} (paper {one['paper_percent']}%)"
             bars.append(
                 svg.Bar(_words(name), one["share"], said, (one["low"], one["high"]), one["paper_percent"] / 100)
             )
         between = "" if one["share"] is None else f"{one['low']:.1%} to {one['high']:.1%}"
-        rows.append([_words(name), one["rows"], _percent(one["share"]), between, f"{one['paper_percent']} %"])
+        rows.append([_words(name), one["rows"], _percent(one["share"]), between, f"{one['paper_percent']}%"])
     parts = []
     if bars:
         chart = svg.bars("Share of each category, beside the paper's", bars)
@@ -200,11 +200,11 @@ def _verbs(verbs: Mapping[str, Any]) -> list[str]:
         [one["verb"], one["rows"], ", ".join(f"{thing} ({count:,})" for thing, count in one["objects"].items())]
         for one in verbs["common"]
     ]
+    caption = f"{name}. What a verb's objects leave free are rarer ones, or none; a thin part is named when it is "
+    caption += "pointed at, and in the numbers."
     return [
         page.paragraph(said),
-        svg.figure(
-            f"{name}. What a verb's objects leave free are rarer ones, or none.", sunburst(name, slices), large=True
-        ),
+        svg.figure(caption, sunburst(name, slices), large=True),
         page.folded("The same in numbers", page.table(["verb", "instructions", "objects"], rows)),
     ]
 

@@ -6,7 +6,7 @@
 (() => {
   const PAGE = 50; // rows drawn at once
   const PRINTED = 200; // rows on paper
-  const EXCERPT = 280; // characters of a cell in the table
+  const EXCERPT = 180; // characters of a cell in the table
   const SLICE = 12; // milliseconds of work before the browser may answer its reader
   const VALUES = 40; // buttons of a column
   const UNSEEN = new RegExp(
@@ -319,7 +319,7 @@
       note.replaceChildren();
       put(note, `Printed: the first ${number(some.length)} of ${number(found.length)} rows (${where}), of ` +
         `${number(total)} in all; long texts are shortened.`);
-      body.replaceChildren(...some.map((place) => line(place, 2 * EXCERPT)));
+      body.replaceChildren(...some.map((place) => line(place, 3 * EXCERPT)));
     });
     addEventListener("afterprint", draw);
     for (const name of ["tools", "all-choices", "list", "pages"]) part(name).hidden = false;

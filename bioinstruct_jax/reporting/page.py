@@ -18,6 +18,7 @@ _UNSEEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069"
     "\ufeff\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]"
 )
+_FIGURE = re.compile(r"[-$]?\d[\d,]*(\.\d+)?%?")
 
 
 def page(title: str, sections: Iterable[str]) -> str:
@@ -83,7 +84,7 @@ def folded(summary: str, *parts: str) -> str:
 
 
 def table(head: list[str], rows: Iterable[list[object]]) -> str:
-    """Numbers stand to the right; every cell is escaped."""
+    """Numbers, and text that is one (1,234; 5.6%; $7), stand to the right; every cell is escaped."""
     top = "".join(f'<th scope="col">{escape(name)}</th>' for name in head)
     body = "\n".join("<tr>" + "".join(map(_cell, row)) + "</tr>" for row in rows)
     return (
@@ -95,7 +96,9 @@ def table(head: list[str], rows: Iterable[list[object]]) -> str:
 def _cell(value: object) -> str:
     if isinstance(value, int | float) and not isinstance(value, bool):
         return f'<td class="number">{value:,}</td>'
-    return f"<td>{escape(str(value))}</td>"
+    text = str(value)
+    start = '<td class="number">' if _FIGURE.fullmatch(text) else "<td>"
+    return f"{start}{escape(text)}</td>"
 
 
 def code(text: str) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bioinstruct_jax.reporting.page import escape
-from bioinstruct_jax.reporting.svg import image, text
+from bioinstruct_jax.reporting.svg import image, short, text
 
 SIZE = 720.0
 _HOLE, _BETWEEN, _EDGE = 70.0, 205.0, 345.0  # radii
@@ -72,12 +72,11 @@ def _arc(
     shapes = [f'<path class="arc" fill="{_lighter(colour, solid)}" d="{path}"><title>{escape(told)}</title></path>']
     share = (begin + end) / 2
     radius = (inner + outer) / 2
-    if 2 * math.pi * inner * (end - begin) >= _THIN:
+    if 2 * math.pi * (inner + radius) / 2 * (end - begin) >= _THIN:
         angle = 2 * math.pi * share
         x, y = middle + radius * math.sin(angle), middle - radius * math.cos(angle)
         turn = 360 * share - 90 if share <= 0.5 else 360 * share + 90
-        most = int((outer - inner) / 6)
-        words = label if len(label) <= most else label[: most - 1] + "…"
+        words = short(label, int((outer - inner) / 6))
         down = math.radians(turn + 90)  # the line of text stands in the middle of its part
         x, y = x + 3.5 * math.cos(down), y + 3.5 * math.sin(down)
         shapes.append(text(x, y, words, anchor="middle", turn=turn, kind="on"))

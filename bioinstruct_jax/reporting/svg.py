@@ -64,14 +64,14 @@ def text(x: float, y: float, words: str, *, anchor: str = "start", turn: float =
 def bars(name: str, rows: Sequence[Bar], *, most: float | None = None) -> str:
     """Bars that lie, one below the other, on one scale from 0 to `most` (the greatest value where none is given)."""
     top = most or max([1e-12, *(max(one.value, one.beside or 0.0, *(one.span or (0.0,))) for one in rows)])
-    left, right, step = 190.0, 130.0, 30.0
+    left, right, step = 190.0, 160.0, 30.0
     room = WIDTH - left - right
     parts = []
     for place, one in enumerate(rows):
         y = 8 + place * step
         told = f"{one.label}: {one.says}"
         parts += [
-            text(left - 8, y + 15, one.label, anchor="end"),
+            text(left - 8, y + 15, short(one.label, 26), anchor="end"),
             f'<rect class="fill0" x="{_n(left)}" y="{_n(y)}" width="{_n(room * one.value / top)}" height="20">'
             f"<title>{escape(told)}</title></rect>",
         ]
@@ -142,6 +142,11 @@ def lines(name: str, series: Sequence[Line], *, across: str, up: str) -> str:
             text(_LEFT + 42, y, one.label),
         ]
     return image(name, WIDTH, _HEIGHT, *parts)
+
+
+def short(words: str, most: int) -> str:
+    """Words in at most so many characters, for a place that holds no more."""
+    return words if len(words) <= most else words[: most - 1] + "…"
 
 
 def ticks(most: float) -> list[float]:
