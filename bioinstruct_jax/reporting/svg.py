@@ -152,7 +152,7 @@ def short(words: str, most: int) -> str:
 def ticks(most: float) -> list[float]:
     """Round numbers from 0 to at most `most`: three to seven of them."""
     step = 10.0 ** math.floor(math.log10(most))
-    for part in (0.2, 0.5, 1.0):
+    for part in (0.2, 0.5, 1.0, 2.0):
         if most / (step * part) <= 6:
             step *= part
             break
