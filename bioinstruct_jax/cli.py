@@ -19,6 +19,13 @@ def prepare(words: list[str]) -> int:
     return prepare.main(words)
 
 
+def generate(words: list[str]) -> int:
+    """have a teacher write instructions from seed tasks"""
+    from bioinstruct_jax import generate
+
+    return generate.main(words)
+
+
 def export(words: list[str]) -> int:
     """merge an adapter into its base, or ask if vLLM takes it"""
     from bioinstruct_jax import export
@@ -40,7 +47,7 @@ def plan(words: list[str]) -> int:
     return plan.main(words)
 
 
-VERBS = {"prepare": prepare, "train": train, "plan": plan, "export": export, "chat": chat}
+VERBS = {"generate": generate, "prepare": prepare, "train": train, "plan": plan, "export": export, "chat": chat}
 
 
 def run() -> NoReturn:

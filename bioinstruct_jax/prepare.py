@@ -18,7 +18,7 @@ from bioinstruct_jax import files, settings
 from bioinstruct_jax.config import Flag, Natural, config
 from bioinstruct_jax.data.guard import shown
 from bioinstruct_jax.preparation.job import Prepare
-from bioinstruct_jax.reporting.terminal import harmless
+from bioinstruct_jax.reporting.terminal import columns, harmless
 from bioinstruct_jax.resources import resource
 from bioinstruct_jax.usage import Verb
 
@@ -79,7 +79,7 @@ def run(job: Prepare, options: Options) -> None:
         corpora = files.path(job.corpora)
         if not corpora.is_dir():
             print(f"{corpora}: no such folder, so nothing is there; give --corpora=FOLDER", file=sys.stderr)
-        print(listing.columns(listing.HEAD, listing.rows(corpora)))
+        print(columns(listing.HEAD, listing.rows(corpora)))
         return
     if options.agreement:
         from bioinstruct_jax.preparation import agreement, folder
@@ -121,10 +121,10 @@ def run(job: Prepare, options: Options) -> None:
 
 def finish(told: dict[str, Any], out: UPath) -> None:
     """Print what was made, and where it is."""
-    from bioinstruct_jax.preparation import folder, listing, report
+    from bioinstruct_jax.preparation import folder, report
 
     head, *body = report.lines(told)
-    print(listing.columns(head, body), report.said(told), sep="\n")
+    print(columns(head, body), report.said(told), sep="\n")
     print(f"rows    {out / folder.ROWS}", f"report  {out / 'report.html'}", sep="\n")
 
 

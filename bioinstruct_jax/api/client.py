@@ -45,10 +45,21 @@ class Client:
     """
 
     def __init__(
-        self, endpoints: Mapping[str, Endpoint], *, journal: Journal, budget: Budget, restricted: int = 0
+        self,
+        endpoints: Mapping[str, Endpoint],
+        *,
+        journal: Journal,
+        budget: Budget,
+        restricted: int = 0,
+        offline: bool = False,
     ) -> None:
-        """Args: endpoints: by name; restricted: how many of the texts that will be sent are restricted."""
-        self.journal, self.budget = journal, budget
+        """
+        Args:
+            endpoints: by name.
+            restricted: how many of the texts that will be sent are restricted.
+            offline: nothing is sent; what the journal does not answer stops the run.
+        """
+        self.journal, self.budget, self._offline = journal, budget, offline
         self._restricted = restricted
         self._counts = Counts()
         self.servers = {name: Server(name, endpoint, journal) for name, endpoint in endpoints.items()}
@@ -63,12 +74,14 @@ class Client:
 
         Raises ValueError that says what to do.
         """
-        for name, server in self.servers.items():
+        for name, server in self.servers.items() if not self._offline else ():
             guard.check_endpoint(server.endpoint.base_url, restricted=self._restricted)
             key_of(name, server.endpoint)
 
     async def __aenter__(self) -> Self:
         self.check()
+        if self._offline:
+            return self
         keys = {name: key_of(name, server.endpoint) for name, server in self.servers.items()}
         self.redact = self.journal.redact = Redactor(keys.values())
         for name, server in self.servers.items():
@@ -112,6 +125,8 @@ class Client:
         identity = (request.key, server.fingerprint(request))
         if reply := self.replay(identity):
             return reply
+        if self._offline:
+            self.stop(f"the journal has no answer to {request.key}, and nothing is to be asked")
         lock = self._locks.setdefault(identity, asyncio.Lock())
         async with lock:  # who asks for the same meanwhile gets the same reply
             if reply := self.replay(identity):
@@ -130,7 +145,11 @@ class Client:
         """
         from bioinstruct_jax.api import batches
 
-        by_batch = {name: list[Request]() for name, server in self.servers.items() if server.endpoint.batch == "on"}
+        by_batch = {
+            name: list[Request]()
+            for name, server in self.servers.items()
+            if server.endpoint.batch == "on" and not self._offline
+        }
         for request in requests:
             if request.endpoint in by_batch:
                 by_batch[request.endpoint].append(request)
@@ -144,11 +163,15 @@ class Client:
                 raise result from None
         found = []
         for request in requests:
-            reply = self.journal.reply(request.key, self.servers[request.endpoint].fingerprint(request))
+            reply = self.known(request)
             if reply is None:
                 raise RuntimeError(f"request {request.key} has no reply, which cannot be")
             found.append(reply)
         return found
+
+    def known(self, request: Request) -> Reply | None:
+        """The journal's reply to a request, if it has one."""
+        return self.journal.reply(request.key, self.servers[request.endpoint].fingerprint(request))
 
     def replay(self, identity: Id) -> Reply | None:
         """The journal's reply, counted."""

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 SPLITS = ("train", "dev", "test")
+Category = Literal["IE", "QA", "GEN", "other"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,8 +17,8 @@ class Sample:
         instruction: the wording, with how the answer is to be written.
         input: what is asked about; may be empty.
         output: the answer, in `format`.
-        category: IE, QA or GEN.
-        source: name of the task.
+        category: IE, QA or GEN; other, of rows that a teacher wrote.
+        source: name of the task, or of the teacher.
         family: of the task: entities, relations, ...
         split: train, dev or test, as the publisher has it.
         format: of the answer; one of the family's.
@@ -30,7 +31,7 @@ class Sample:
     instruction: str
     input: str
     output: str
-    category: Literal["IE", "QA", "GEN"]
+    category: Category
     source: str
     family: str
     split: Literal["train", "dev", "test"]

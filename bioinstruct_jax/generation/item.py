@@ -49,6 +49,7 @@ class Accepted:
         request: key of the request in the journal.
         nearest: id of the most similar seed or earlier instruction, whatever its score; empty: nothing shares a word.
         similarity: ROUGE-L (F1) with it.
+        answered_by: name of the endpoint that wrote the output.
     """
 
     id: str
@@ -63,6 +64,7 @@ class Accepted:
     request: str
     nearest: str
     similarity: float
+    answered_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)

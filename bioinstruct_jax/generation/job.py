@@ -63,7 +63,7 @@ class Filters:
     ] = 0.7
     near_duplicates: Annotated[
         Flag, Field(description="also leave out rows whose input and output together are nearly those of another")
-    ] = True
+    ] = False
     least_words: Annotated[Positive, Field(description="of an instruction")] = 3
     most_words: Annotated[Positive, Field(description="of an instruction")] = 150
     most_output_words: Annotated[Positive, Field(description="of an output")] = 1500
@@ -124,6 +124,9 @@ class Generate:
         Positive | None,
         Field(description="requests for instructions after which it ends, target or not; null: no limit"),
     ] = None
+    patience: Annotated[
+        Positive, Field(description="requests one after another without an accepted instruction after which it ends")
+    ] = 50
     teachers: Annotated[tuple[Teacher, ...], Field(min_length=1, description="who writes; several are mixed by weight")]
     answers: Answers = Answers()
     filters: Filters = Filters()

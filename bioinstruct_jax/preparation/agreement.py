@@ -11,7 +11,7 @@ from upath import UPath
 
 from bioinstruct_jax.evaluation.agreement import Kappa, kappa, wilson
 from bioinstruct_jax.preparation.audit import COLUMNS, KEY, KEY_COLUMNS, SHEETS, Stratum, check
-from bioinstruct_jax.preparation.listing import columns
+from bioinstruct_jax.reporting.terminal import columns
 
 QUESTIONS = ("correct", "harmful")
 ANSWERS = {"yes": True, "y": True, "no": False, "n": False, "": None}

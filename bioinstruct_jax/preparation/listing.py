@@ -42,11 +42,3 @@ def rows(corpora: UPath) -> list[tuple[str, ...]]:
         tried = "tried" if task.tried else "not yet tried on the real file"
         listed.append((task.name, task.family.name, splits, task.licence.kind, availability(task, corpora).word, tried))
     return listed
-
-
-def columns(head: tuple[str, ...], body: list[tuple[str, ...]]) -> str:
-    """A table in plain text, each column as wide as its widest cell."""
-    table = [head, *body]
-    widths = [max(len(row[place]) for row in table) for place in range(len(head))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table]
-    return "\n".join([lines[0], "  ".join("-" * width for width in widths), *lines[1:]])

@@ -52,3 +52,11 @@ def read_line(prompt: str) -> str | None:
 def harmless(text: str) -> str:
     """Text without the control characters that command a terminal."""
     return "".join("\ufffd" if unicodedata.category(c) == "Cc" and c not in "\n\t" else c for c in text)
+
+
+def columns(head: tuple[str, ...], body: list[tuple[str, ...]]) -> str:
+    """A table in plain text, each column as wide as its widest cell."""
+    table = [head, *body]
+    widths = [max(len(row[place]) for row in table) for place in range(len(head))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table]
+    return "\n".join([lines[0], "  ".join("-" * width for width in widths), *lines[1:]])

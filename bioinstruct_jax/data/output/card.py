@@ -151,7 +151,9 @@ def _front_matter(card: Card, tally: Tally, files: Mapping[str, str]) -> str:
         "language": ["en"],
         "license": card.licence,
         **({"license_name": "terms-of-each-source"} if card.licence == "other" else {}),
-        "task_categories": sorted({"text-generation", *(_CATEGORIES[one] for one in tally.categories)}),
+        "task_categories": sorted(
+            {"text-generation", *(_CATEGORIES.get(one, "text-generation") for one in tally.categories)}
+        ),
         "size_categories": [next((name for name, end in sizes if total < end), "10M<n<100M")],
         "tags": ["biology", "medical", "instruction-tuning"],
     }

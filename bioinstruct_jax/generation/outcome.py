@@ -1,0 +1,134 @@
+"""What is told of a generation: a line while it runs, `statistics.json`, the report, and a few sentences at its end."""
+
+import time
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bioinstruct_jax import files
+from bioinstruct_jax.generation import folder, prompts, report
+from bioinstruct_jax.generation.item import Accepted, Rejected
+from bioinstruct_jax.generation.job import Generate
+from bioinstruct_jax.generation.pool import Pool
+from bioinstruct_jax.generation.scripted_teacher import MODEL
+from bioinstruct_jax.generation.statistics import statistics
+from bioinstruct_jax.generation.verbs import root
+from bioinstruct_jax.reporting.progress import duration
+
+if TYPE_CHECKING:
+    from bioinstruct_jax.api.client import Client
+    from bioinstruct_jax.generation.asking import End
+    from bioinstruct_jax.generation.contamination import HeldOut
+    from bioinstruct_jax.generation.labelling import Labels
+
+
+def line(job: Generate, pool: Pool, client: "Client", begun: float) -> str:
+    """Progress in one line.
+
+    Args:
+        begun: when asking began, as `time.monotonic` has it.
+    """
+    counts = client.counts
+    seconds = max(time.monotonic() - begun, 1e-9)
+    accepted = min(pool.count, job.target)
+    rejected = ", ".join(f"{reason} {times:,}" for reason, times in pool.reasons.most_common(3))
+    parts = [
+        f"accepted {accepted:,} of {job.target:,}",
+        f"rejected {pool.reasons.total():,}" + (f" ({rejected})" if rejected else ""),
+        f"requests {counts.answered:,} answered, {counts.in_flight} in flight",
+        f"{counts.input_tokens + counts.output_tokens:,} tokens",
+    ]
+    if any(teacher.price for teacher in job.teachers):
+        limit = "" if job.budget.dollars is None else f" of {job.budget.dollars:,.2f}"
+        projected = projection(job, pool, counts.dollars)
+        parts.append(f"{counts.dollars:,.2f}{limit} dollars" + (f", {projected:,.2f} in all" if projected else ""))
+    if accepted and accepted < job.target:
+        parts.append(f"{accepted / seconds:.1f}/s, {duration((job.target - accepted) * seconds / accepted)} left")
+    return "  ".join(parts)
+
+
+def projection(job: Generate, pool: Pool, dollars: float) -> float | None:
+    """Dollars for the whole target, if it goes on as so far; None before the first accepted instruction."""
+    return dollars * job.target / min(pool.count, job.target) if pool.count else None
+
+
+def told(
+    job: Generate,
+    pool: Pool,
+    accepted: list[Accepted],
+    client: "Client",
+    end: "End",
+    labels: "Labels",
+    held_out: "HeldOut | None",
+) -> dict[str, Any]:
+    """All of `statistics.json`.
+
+    Args:
+        accepted: the pool's, with their categories.
+    """
+    counts, rejected = client.counts, pool.rejected
+    priced = any(teacher.price for teacher in job.teachers)
+    made = statistics(
+        accepted,
+        seen=len(accepted) + len(rejected),
+        rejected=Counter(row.reason for row in rejected),
+        requests=[(point.number, point.accepted, point.rejected) for point in pool.points],
+        client={
+            "requests": {
+                "sent": counts.sent,
+                "answered": counts.answered,
+                "replayed": counts.replayed,
+                "given_up": counts.given_up,
+                "repeated": counts.repeated,
+            },
+            "retried": dict(counts.retried),
+            "tokens": {"input": counts.input_tokens, "output": counts.output_tokens},
+            "dollars": {
+                "spent": counts.dollars if priced else None,
+                "uncertain": counts.uncertain if priced else None,
+                "projected": projection(job, pool, counts.dollars) if priced else None,
+            },
+        },
+        roots=[root(row.instruction) for row in accepted],
+        decontamination=pool.contaminated,
+        agreement=labels.told,
+    )
+    compared = None
+    if held_out is not None:
+        compared = {"tasks": held_out.tasks, "missing": held_out.missing, "action": job.decontamination.action}
+    return {
+        "ended": {"reason": end.reason, "said": end.said, "target": job.target},
+        "prompt": {"version": prompts.VERSION, "hash": prompts.prompt_hash()},
+        "compared": compared,
+        "failed": dict(pool.failed),
+        **made,
+    }
+
+
+def write_page(
+    out: Path, job: Generate, told: dict[str, Any], accepted: list[Accepted], rejected: list[Rejected]
+) -> None:
+    """`report.html`."""
+    note = "Nothing here was checked by a person; it is not for clinical use."
+    if any(teacher.model == MODEL for teacher in job.teachers):
+        note = f"Rows of {MODEL} were composed by a script, and say nothing of what a language model writes. {note}"
+    report.write(files.path(out / folder.REPORT), told, accepted, rejected, note=note)
+
+
+def said(told: dict[str, Any], out: Path) -> str:
+    """A few sentences for the end of the run."""
+    totals, ended, asked = told["totals"], told["ended"], told["client"]["requests"]
+    lines = [report.headline(told)]
+    if told["rejected"]:
+        lines.append("left out: " + ", ".join(f"{reason} {times:,}" for reason, times in told["rejected"].items()))
+    lines.append(
+        f"requests: {asked['answered']:,} answered, {asked['replayed']:,} taken from the journal, "
+        f"{asked['given_up']:,} given up, {asked['repeated']:,} repeated after a kill"
+    )
+    if told["failed"]:
+        lines.append("without an answer: " + ", ".join(f"{why} ({times:,})" for why, times in told["failed"].items()))
+    if ended["reason"] != "target" or ended["said"]:
+        missing = f"{totals['accepted']:,} of {ended['target']:,} instructions"
+        lines.append(f"ended ({ended['reason']}) with {missing}: {ended['said'] or 'target reached'}")
+    lines += [f"rows    {out / folder.INSTRUCTIONS}", f"report  {out / folder.REPORT}"]
+    return "\n".join(lines)

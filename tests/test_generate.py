@@ -1,0 +1,322 @@
+"""`generate` from its command line, against servers on this machine."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from bioinstruct_jax import generate
+from bioinstruct_jax.generation import scripted_teacher
+from bioinstruct_jax.generation.filters import REASONS
+from bioinstruct_jax.generation.item import CATEGORIES
+
+KEY = "sk-test-not-a-key-0123456789"
+
+
+@pytest.fixture
+def teacher():
+    server = scripted_teacher.serve()
+    yield f"http://127.0.0.1:{server.server_address[1]}/v1"
+    server.shutdown()
+
+
+@pytest.fixture
+def words(teacher, tmp_path):
+    """The words of a small generation."""
+    return ["scripted", f"--out={tmp_path / 'out'}", f"--teachers.0.base_url={teacher}", "--target=30"]
+
+
+def rows(folder, name="instructions.jsonl"):
+    return [json.loads(line) for line in (folder / name).read_text(encoding="utf-8").splitlines()]
+
+
+def made(folder):
+    return {name: (folder / name).read_bytes() for name in ("instructions.jsonl", "rejected.jsonl")}
+
+
+def statistics(folder):
+    return json.loads((folder / "statistics.json").read_text())
+
+
+def test_a_generation_from_the_first_request_to_the_report(words, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert generate.main(words) == 0
+    accepted, rejected, told = rows(out), rows(out, "rejected.jsonl"), statistics(out)
+    assert len(accepted) == 30
+    assert {row["category"] for row in accepted} <= set(CATEGORIES)
+    assert {row["reason"] for row in rejected} <= set(REASONS)
+    assert told["totals"]["seen"] == len(accepted) + len(rejected)
+    assert told["rejected"] == {
+        reason: sum(row["reason"] == reason for row in rejected) for reason in told["rejected"]
+    }
+    assert told["ended"]["reason"] == "target"
+    assert 0 < told["agreement"]["accuracy"] <= 1
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert "composed by a script" in page
+    said = capsys.readouterr()
+    assert "30 instructions accepted" in said.out
+    assert "accepted" in said.err
+    # the same command again asks for nothing and writes the same
+    before = made(out)
+    assert generate.main(words) == 0
+    assert made(out) == before
+    assert statistics(out)["client"]["requests"]["sent"] == 0
+    assert "taken from the journal" in capsys.readouterr().out
+
+
+def test_concurrency_never_changes_the_outcome(tmp_path):
+    # Mutation: replies given to the pool as they come.
+    found = []
+    for concurrency, delay in ((1, 0.0), (16, 0.01)):
+        server = scripted_teacher.serve(delay=delay)
+        place = tmp_path / str(concurrency)
+        assert (
+            generate.main(
+                [
+                    *("scripted", f"--out={place}", "--target=40"),
+                    f"--teachers.0.base_url=http://127.0.0.1:{server.server_address[1]}/v1",
+                    f"--teachers.0.limits.concurrency={concurrency}",
+                ]
+            )
+            == 0
+        )
+        server.shutdown()
+        found.append(made(place))
+    assert found[0] == found[1]
+
+
+def test_other_filters_and_a_higher_target_use_what_is_paid_for(words, tmp_path):
+    out = tmp_path / "out"
+    assert generate.main(words) == 0
+    answered = statistics(out)["client"]["requests"]["answered"]
+    # a lower target is the beginning of the higher one
+    first = rows(out)
+    assert generate.main([*words[:-1], "--target=12", "--replay"]) == 0
+    assert rows(out) == first[:12]
+    # stricter filters from the journal alone: fewer rows, nothing asked
+    assert generate.main([*words, "--filters.rouge_l=0.4", "--replay"]) in (0, 4)
+    assert statistics(out)["client"]["requests"]["sent"] == 0
+    assert all(row["similarity"] <= 0.4 for row in rows(out))
+    # a higher target goes on from there
+    assert generate.main([*words[:-1], "--target=50"]) == 0
+    told = statistics(out)["client"]["requests"]
+    assert told["replayed"] >= answered
+    assert rows(out)[:30] == first
+
+
+def test_answers_to_other_requests_are_not_mixed_in(words, tmp_path, capsys):
+    assert generate.main(words) == 0
+    capsys.readouterr()
+    assert generate.main([*words, "--shown=2"]) == 2
+    assert "shown: 3 -> 2" in capsys.readouterr().err
+    before = made(tmp_path / "out")
+    assert generate.main([*words, "--teachers.0.limits.concurrency=3", "--teachers.0.limits.timeout=9"]) == 0
+    assert made(tmp_path / "out") == before
+    assert generate.main([*words, "--shown=2", "--accept_changes"]) == 0
+    assert all(len(row["seeds"]) == 2 for row in rows(tmp_path / "out"))
+
+
+def test_a_second_pass_with_a_consensus_of_two(words, tmp_path):
+    more = ["--answers.by=second_pass", "--answers.teachers=[scripted, other]", "--teachers.1.name=other"]
+    url = words[2].partition("=")[2]
+    more += ["--teachers.1.model=scripted-teacher", f"--teachers.1.base_url={url}", "--teachers.1.weight=0.001"]
+    assert generate.main([*words, *more, "--categories.by=teacher"]) == 0
+    accepted, told = rows(tmp_path / "out"), statistics(tmp_path / "out")
+    assert len(accepted) == 30
+    assert all(row["output"] and row["answered_by"] == "scripted" for row in accepted)
+    assert told["agreement"]["by"] == "teacher scripted"
+    assert told["agreement"]["answered"] == told["agreement"]["seeds"] > 80
+    assert {row["category"] for row in accepted} <= set(CATEGORIES)
+    keys = [json.loads(line).get("key", "") for line in (tmp_path / "out/journal.jsonl").read_text().splitlines()]
+    assert any(key.startswith("answer/") and key.endswith("/other") for key in keys)
+
+
+def test_labels_are_asked_for_first_where_one_teacher_answers(words, tmp_path):
+    assert generate.main([*words, "--answers.by=second_pass"]) == 0
+    keys = [json.loads(line).get("key", "") for line in (tmp_path / "out/journal.jsonl").read_text().splitlines()]
+    assert any(key.startswith("label/") for key in keys)
+    assert any(key.startswith("answer/") for key in keys)
+
+
+def test_forms_cards_and_sheets_are_made_of_the_accepted_rows(words, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert generate.main([*words, "--forms=[chat, hub, alpaca-json]"]) == 0
+    assert generate.main([*words, "--forms=[chat, hub, alpaca-json]"]) == 0  # over its own
+    from bioinstruct_jax.config import Source
+    from bioinstruct_jax.data.readers import read
+
+    first = rows(out)
+    for form, file in (("alpaca-json", "train-00000.json"), ("chat", "train-00000.jsonl")):
+        found = list(read(Source(path=str(out / "forms" / form / file))))
+        assert [row.output for row in found] == [row["output"] for row in first]
+    assert [row.instruction for row in read(Source(path=str(out / "instructions.jsonl")))] == [
+        row["instruction"] for row in first
+    ]
+    card = (out / "forms/hub/README.md").read_text()
+    assert "No person has checked them" in card
+    assert "scripted-teacher" in card
+    assert generate.main([*words, "--audit=5"]) == 0
+    assert len((out / "audit/sheet_1.csv").read_text(encoding="utf-8-sig").splitlines()) > 5
+    assert generate.main([*words, "--agreement"]) == 0
+    capsys.readouterr()
+    assert generate.main([*words, "--audit=5"]) == 2
+    assert "may be filled in" in capsys.readouterr().err
+
+
+def test_what_will_be_asked_and_paid_is_told_before(capsys, tmp_path):
+    # neither needs a server or a key, and neither makes a folder
+    place = f"--out={tmp_path / 'new'}"
+    assert generate.main(["bioinstruct", place, "--preview=2"]) == 0
+    said = capsys.readouterr().out
+    assert said.count("=== tasks/") == 2
+    assert "with exactly" in said
+    assert generate.main(["bioinstruct", place, "--dry-run"]) == 0
+    assert "25,005 instructions" in capsys.readouterr().out
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (["--teachers.0.base_url=http://example.org/v1"], "plain http is for this machine alone"),
+        (["--teachers.0.base_url=https://example.org/v1"], "price"),
+        (["--teachers.0.base_url=https://key@example.org/v1"], "environment"),
+        (["--answers.teachers=[nobody]"], "second_pass"),
+        (["--categories.teacher=nobody"], "no teacher is called nobody"),
+        (["--seeds=/no/such/file"], "no such file"),
+        (["--out=gs://bucket/x"], "local folder"),
+        (["--asked=0"], "asked"),
+        (["--filters.rogue_l=0.5"], "rouge_l"),
+        (["--decontamination.corpora=/no/such/folder"], "no such folder"),
+        (["--preview=1", "--dry-run"], "one at a time"),
+    ],
+)
+def test_bad_settings_end_with_what_to_do(words, more, said, capsys):
+    assert generate.main([*words, *more]) == 2
+    told = capsys.readouterr().err
+    assert said in told
+    assert "Traceback" not in told
+
+
+def test_a_folder_of_something_else_is_left_alone(words, tmp_path, capsys):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/thesis.txt").write_text("mine")
+    assert generate.main(words) == 2
+    assert "nothing is overwritten" in capsys.readouterr().err
+    assert (tmp_path / "out/thesis.txt").read_text() == "mine"
+
+
+def test_a_server_that_is_not_there_stops_the_run_and_nothing_is_lost(words, tmp_path, capsys):
+    gone = [*words, "--teachers.0.limits.attempts=2", "--teachers.0.limits.backoff=0.01"]
+    assert generate.main([*gone, "--teachers.0.base_url=http://127.0.0.1:9/v1"]) == 4
+    told = capsys.readouterr()
+    assert "Traceback" not in told.err + told.out
+    assert rows(tmp_path / "out") == []
+    assert generate.main(gone) == 0  # and with the server it goes on
+    assert len(rows(tmp_path / "out")) == 30
+
+
+def test_the_budget_is_a_hard_stop(words, tmp_path, capsys):
+    # Mutation: spending looked at after the answer alone.
+    priced = [*words, "--teachers.0.price={input: 100, output: 1000}", "--teachers.0.decoding.max_tokens=2000"]
+    assert generate.main([*priced, "--target=500", "--budget.dollars=6"]) == 3
+    told = statistics(tmp_path / "out")
+    assert 0 < told["client"]["dollars"]["spent"] <= 6
+    assert told["ended"]["reason"] == "budget"
+    assert "raise the budget" in capsys.readouterr().out.lower()
+    few = len(rows(tmp_path / "out"))
+    assert generate.main([*priced, "--target=500", "--budget.dollars=12"]) == 3
+    assert len(rows(tmp_path / "out")) > few
+    assert statistics(tmp_path / "out")["client"]["dollars"]["spent"] <= 12
+
+
+def test_a_teacher_that_repeats_itself_ends_the_run(words, tmp_path):
+    # 6 terms, drugs and notes make no thousand new instructions at this threshold; without patience it would go on forever
+    told = [*words[:-1], "--target=5000", "--filters.rouge_l=0.31", "--patience=3", "--asked=2"]
+    assert generate.main(told) == 3
+    assert statistics(tmp_path / "out")["ended"]["reason"] == "patience"
+    assert generate.main([*words[:-1], "--target=5000", "--most_requests=4", "--accept_changes"]) == 3
+    assert statistics(tmp_path / "out")["ended"]["reason"] == "most_requests"
+
+
+def test_the_key_stands_in_nothing_that_is_written_or_said(words, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    assert generate.main([*words, "--forms=[hub]"]) == 0
+    said = capsys.readouterr()
+    assert KEY not in said.out + said.err
+    for file in tmp_path.rglob("*"):
+        if file.is_file():
+            assert KEY.encode() not in file.read_bytes(), file
+
+
+def start(words):
+    env = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
+    return subprocess.Popen(
+        [sys.executable, "-m", "bioinstruct_jax.generate", *words],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=env,
+    )
+
+
+def test_a_signal_ends_it_with_everything_written(tmp_path):
+    server = scripted_teacher.serve(delay=0.3)
+    url = f"http://127.0.0.1:{server.server_address[1]}/v1"
+    words = ["scripted", f"--out={tmp_path}/out", f"--teachers.0.base_url={url}", "--target=4000", "--patience=1000"]
+    for number, code in ((signal.SIGTERM, 75), (signal.SIGINT, 130)):
+        process = start(words)
+        journal = tmp_path / "out/journal.jsonl"
+        size = journal.stat().st_size if journal.exists() else 0
+        deadline = time.monotonic() + 60
+        while not journal.exists() or journal.stat().st_size < size + 200_000:
+            assert process.poll() is None, process.stderr.read()
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        process.send_signal(number)
+        _, told = process.communicate(timeout=60)
+        assert process.returncode == code, told
+        assert "Traceback" not in told
+        assert rows(tmp_path / "out")
+        assert statistics(tmp_path / "out")["ended"]["reason"] == "interrupted"
+    server.shutdown()
+
+
+@pytest.mark.slow
+def test_killed_at_random_it_makes_the_same_pool_and_repeats_only_what_was_in_flight(tmp_path):
+    # Mutations: the journal not synced before parsing is not seen by a kill of the process alone, but a line that is
+    # written after parsing is: requests would be asked for twice. What the server was asked is counted by the server.
+    server = scripted_teacher.serve(delay=0.05)
+    url = f"http://127.0.0.1:{server.server_address[1]}/v1"
+    words = [f"--teachers.0.base_url={url}", "--target=150", "--teachers.0.limits.concurrency=8"]
+    assert generate.main(["scripted", f"--out={tmp_path}/whole", *words]) == 0
+    whole = made(tmp_path / "whole")
+    draw = random.Random(7)
+    kills = 0
+    while True:
+        process = start(["scripted", f"--out={tmp_path}/killed", *words])
+        try:
+            process.communicate(timeout=1.0 + draw.random() * 2 if kills < 8 else 120)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+            kills += 1
+            continue
+        assert process.returncode == 0
+        break
+    assert kills
+    assert made(tmp_path / "killed") == whole
+    sent = [json.loads(line) for line in (tmp_path / "killed/journal.jsonl").read_text().splitlines()]
+    times: dict[str, int] = {}
+    for line in sent:
+        if line["kind"] == "sent":
+            times[line["key"]] = times.get(line["key"], 0) + 1
+    repeated = sum(count - 1 for count in times.values())
+    assert repeated <= kills * 8
+    assert statistics(tmp_path / "killed")["client"]["requests"]["repeated"] == repeated
+    server.shutdown()
