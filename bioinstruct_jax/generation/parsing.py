@@ -1,8 +1,8 @@
 """What a teacher's answer holds: instructions, and parts that are none.
 
 Asked for is ``{"tasks": [{"instruction", "input", "output", "is_classification"}, ...]}``. Read are also other
-wrappers, a bare array, single objects, JSON lines, all of it in code fences and among prose (`loose_json`), and texts with
-headings (`headed_text`).
+wrappers, a bare array, single objects, JSON lines, all of it in code fences and among prose (`loose_json`), and texts
+with headings (`headed_text`).
 
 Of an item, ``instruction`` must be text. ``input`` and ``output`` may be missing or null, which is empty; a number is
 kept as it stood ("1.50"), an array or object becomes JSON on one line, as in the seeds. An input of "<noinput>", "N/A"
