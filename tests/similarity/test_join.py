@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from rouge_score import rouge_scorer
 from upath import UPath
 
 from bioinstruct_jax.similarity import join, rouge
@@ -73,6 +74,37 @@ def test_texts_can_be_added_between_questions(texts, threshold):
     for number, text in enumerate(texts):
         assert index.find(text) == brute(texts[:number], text, threshold)
         index.add(str(number), text)
+
+
+@given(crowds())
+@example(["c a b", "a b c d e f", "a a a a", "z", ""])
+@example(["a b x", "a b y"])
+def test_the_nearest_at_any_score_is_that_of_all_pairs(texts):
+    # Mutations: `place >` for `<` among equals; equals of the bound not asked; `most > bar`; the bounds not in order;
+    # elements without their occurrence; the length of the text left out of `most`.
+    theirs = rouge_scorer.RougeScorer(["rougeL"], use_stemmer=False)
+    index = Near()
+    for number, text in enumerate(texts):  # added between questions
+        found = index.nearest(text)
+        assert found == brute(texts[:number], text, 1e-9)
+        scores = [theirs.score(other, text)["rougeL"].fmeasure for other in texts[:number]]
+        assert max(scores, default=0.0) == pytest.approx(found.score if found else 0.0, abs=1e-12)
+        index.add(str(number), text)
+    assert index.nearest("y z y") == brute(texts, "y z y", 1e-9)
+    assert index.nearest("0 1") is index.nearest("") is None
+
+
+def test_the_nearest_at_any_score_among_more_than_are_tried_first():
+    # The first has 6 of the query's 10 words in its order, the second all, 6 of them so; those after it all, 1 of them.
+    # Mutations: only the first `_FIRST` verified; those that may be as near left out before their place was asked.
+    words = [f"w{i}" for i in range(10)]
+    turned = [" ".join([*reversed(words), f"x{i}"]) for i in range(300)]
+    first = " ".join([*words[:6], "a", "b", "c", "d"])
+    index = indexed([first, " ".join([*words[:6], *reversed(words[6:])][1:] + words[:1]), *turned], 0.7)
+    assert index.nearest(" ".join(words)) == Match("0", 0.6)
+    near = " ".join([*words[:4], "y", *words[4:]])
+    index = indexed([*turned[:200], near, *turned[200:], near.replace("y", "z")], 0.7)
+    assert index.nearest(" ".join(words)) == Match("200", 20 / 21)
 
 
 @pytest.mark.parametrize("size", [10, 20, 100, 1000])
