@@ -44,17 +44,17 @@ async def ask(client: Client, server: Server, requests: Sequence[Request]) -> No
         under_way = [batch for batch in under_way if batch.endpoint == server.name]
         sent = {(each.key, each.fingerprint) for batch in under_way for each in batch.attempts.values()}
         fresh = [one for identity, one in waiting.items() if identity not in sent]
-        follow = [_follow(client, server, batch.number, b"") for batch in under_way]
+        follow = [(batch.number, b"") for batch in under_way]
         while fresh:
             number, content, count = await _plan(client, server, fresh)
             if not count:
                 break
-            follow.append(_follow(client, server, number, content))
+            follow.append((number, content))
             fresh = fresh[count:]
         if not follow:
             attempt, _ = server.attempt(*fresh[0], batch=1)
             client.over(worst(attempt))
-        ended = await asyncio.gather(*follow, return_exceptions=True)
+        ended = await asyncio.gather(*(_follow(client, server, *each) for each in follow), return_exceptions=True)
         for result in ended:
             if isinstance(result, BaseException):
                 raise result from None
@@ -100,7 +100,9 @@ async def _follow(client: Client, server: Server, number: int, content: bytes) -
     client.count_on_way(len(attempts))
     try:
         if not batch.file and not content:  # killed before its file was there: nobody has ever seen it
-            return await _end(client, server, batch, dict.fromkeys(attempts, Fault("batch", "never sent", False)))
+            await client.journaled([(attempt, Fault("batch", "never sent", False)) for attempt in attempts.values()])
+            await client.journal.send({"kind": "finished", "batch": number})
+            return []
         resumed = bool(batch.file)
         if not batch.file:
             batch = await _upload(client, server, batch, content)
@@ -281,8 +283,8 @@ def _value(client: Client, server: Server, raw: Raw | Fault, what: str, *, last:
         problem, over = raw.problem, last
     if over:
         client.stop(
-            f"endpoint {server.name} ({server.endpoint.base_url}): {what}: {problem}. What was sent goes on there; start "
-            "the same command again to fetch it"
+            f"endpoint {server.name} ({server.endpoint.base_url}): {what}: {problem}. What was sent goes on there; "
+            "start the same command again to fetch it"
         )
     return None
 

@@ -335,8 +335,8 @@ class Client:
         self._stop(
             BudgetError(
                 f"the budget is used up: {ledger.spent.dollars:.6g} dollars are spent, {ledger.uncertain.dollars:.6g} "
-                f"may be, {ledger.reserved.dollars:.6g} are reserved, and the next request could cost {more.dollars:.6g} "
-                f"(budget.dollars: {dollars}); tokens: {ledger.spent.tokens:,}, {ledger.uncertain.tokens:,}, "
+                f"may be, {ledger.reserved.dollars:.6g} are reserved, and the next request could cost "
+                f"{more.dollars:.6g} (budget.dollars: {dollars}); tokens: {ledger.spent.tokens:,}, {ledger.uncertain.tokens:,}, "
                 f"{ledger.reserved.tokens:,} and {more.tokens:,} (budget.tokens: {tokens}). Raise the budget, or lower "
                 "decoding.max_tokens, and start the same command again"
             )

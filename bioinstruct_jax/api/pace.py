@@ -10,6 +10,7 @@ from collections.abc import Mapping
 FIRST = 4  # requests at once to begin with
 PROBE = 30.0  # seconds without a cut after which more is tried than was ever allowed
 FLOOR = 0.8
+MARGIN = 0.95  # of those on their way here, some the server has done with
 LONGEST = 600.0  # seconds that a server can have a client wait at once
 BURST = 0.05  # of a minute's allowance, what may be used at once
 
@@ -105,7 +106,7 @@ class Gate:
             ours: it said that it was we who asked too much; else it may have had other reasons.
         """
         if ours:
-            self._ceiling = max(1.0, min(self._ceiling, max(through - 1.0, FLOOR * self._borne[0])))
+            self._ceiling = max(1.0, min(self._ceiling, max(MARGIN * (through - 1), FLOOR * self._borne[0])))
         if started >= self._cut:
             if self._slow:
                 self._peak = self.limit

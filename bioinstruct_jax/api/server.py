@@ -75,7 +75,8 @@ class Server:
     def learn(self, raw: Raw | Fault, started: float, through: int) -> None:
         """Ask harder, or less hard, after what came back to an attempt sent at `started` as one of `through`."""
         if isinstance(raw, Fault):
-            self.gate.overloaded(started, through, ours=False)
+            if raw.why == "time-out":
+                self.gate.overloaded(started, through, ours=False)
             return
         wait = retry_after(raw.headers, time.time()) if raw.status == 429 or raw.status >= 500 else None
         if raw.status in (429, 503):
