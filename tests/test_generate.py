@@ -51,9 +51,7 @@ def test_a_generation_from_the_first_request_to_the_report(words, tmp_path, caps
     assert {row["category"] for row in accepted} <= set(CATEGORIES)
     assert {row["reason"] for row in rejected} <= set(REASONS)
     assert told["totals"]["seen"] == len(accepted) + len(rejected)
-    assert told["rejected"] == {
-        reason: sum(row["reason"] == reason for row in rejected) for reason in told["rejected"]
-    }
+    assert told["rejected"] == {reason: sum(row["reason"] == reason for row in rejected) for reason in told["rejected"]}
     assert told["ended"]["reason"] == "target"
     assert 0 < told["agreement"]["accuracy"] <= 1
     page = (out / "report.html").read_text(encoding="utf-8")

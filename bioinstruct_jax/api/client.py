@@ -65,6 +65,7 @@ class Client:
         self.servers = {name: Server(name, endpoint, journal) for name, endpoint in endpoints.items()}
         self.redact = Redactor(())
         self._order = itertools.count()
+        self._on_way = 0  # attempts whose worst case is reserved, those not yet journaled as sent too
         self._locks: dict[Id, asyncio.Lock] = {}
         self._settled, self._halted = asyncio.Event(), asyncio.Event()
         self._halt: Exception | None = None
@@ -200,10 +201,18 @@ class Client:
             tokens = attempt.input_guess + attempt.output_most
             await self._paced(server, tokens)
             attempt = await self._reserved(attempt)
-            raw = await self._send(server, attempt, said)
-        finally:
+        except BaseException:
             server.gate.leave()
-        [verdict] = await self.journaled([(attempt, raw)])
+            raise
+        self._on_way += 1
+        try:
+            try:
+                raw = await self._send(server, attempt, said)
+            finally:
+                server.gate.leave()
+            [verdict] = await self.journaled([(attempt, raw)])
+        finally:
+            self._on_way -= 1
         if server.tokens:
             used = verdict.input_tokens + verdict.output_tokens
             server.tokens.correct(tokens - used - verdict.uncertain_input - verdict.uncertain_output)
@@ -246,7 +255,7 @@ class Client:
         Between this and the journal's `send` nothing may be awaited: that is where it begins to count.
         """
         while not self.fits(worst(attempt)):
-            if not self._counts.in_flight or not self.fits(worst(attempt), alone=True):
+            if not self._on_way or not self.fits(worst(attempt), alone=True):
                 self.over(worst(attempt))
             self._settled.clear()
             await self._settled.wait()

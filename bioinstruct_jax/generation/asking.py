@@ -160,6 +160,7 @@ class Asking:
         return max((self._pool.count + self._pool.waiting) / self._pool.next, 0.1)
 
     def _end(self) -> End:
+        self._told()
         if self._pool.full:
             return End("target")
         if isinstance(self._failure, BudgetError):

@@ -52,9 +52,18 @@ _PROMPT = re.compile(  # in an instruction, above which nothing stands
 )
 
 
-def problem(item: Item, settings: Filters) -> tuple[str, str] | None:
-    """The first reason of `REASONS` for which an item is left out, and with what value; None: none was found."""
-    for name, text in (("instruction", item.instruction), ("output", item.output)):
+def problem(item: Item, settings: Filters, *, answered: bool = True) -> tuple[str, str] | None:
+    """The first reason of `REASONS` for which an item is left out, and with what value; None: none was found.
+
+    Args:
+        answered: it has its output; else that is asked for later.
+    """
+    due = (
+        (("instruction", item.instruction), ("output", item.output))
+        if answered
+        else (("instruction", item.instruction),)
+    )
+    for name, text in due:
         if _HOLLOW.fullmatch(text) and text.strip() not in _SIGNS:
             return "empty", name
     words = len(item.instruction.split())

@@ -85,7 +85,7 @@ def told(
             "tokens": {"input": counts.input_tokens, "output": counts.output_tokens},
             "dollars": {
                 "spent": counts.dollars if priced else None,
-                "uncertain": counts.uncertain if priced else None,
+                "uncertain": counts.uncertain_dollars if priced else None,
                 "projected": projection(job, pool, counts.dollars) if priced else None,
             },
         },

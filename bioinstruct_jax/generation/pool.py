@@ -70,7 +70,7 @@ class Pool:
         self._waiting: deque[Candidate] = deque()
         self._met: list[tuple[str, list[Met]]] = []  # id of the item
         self._seen = Exact()
-        self._near = Near(job.filters.rouge_l, strict=True)
+        self._near = Near()
         self._bodies = NearDuplicates(job.filters.rouge_l)
         self._failed: list[tuple[int, str]] = []
         self.reasons: Counter[str] = Counter()
@@ -197,11 +197,16 @@ class Pool:
         if refused := problem(item, self._job.filters, answered=not self._second_pass):
             return _rejected(row, *refused)
         candidate = Candidate(row, item.classification, [])
-        if (refused := self._contaminated(candidate, row)) or (refused := self._repeated(row)):
+        if refused := self._contaminated(candidate, row):
             return _rejected(row, *refused)
+        if (same := self._seen.find(row.instruction)) is not None:
+            return _rejected(row, "duplicate", f"of {same}")
+        nearest = self._near.nearest(row.instruction)
+        if nearest is not None and nearest.score > self._job.filters.rouge_l:
+            return _rejected(row, "too_similar", f"ROUGE-L {nearest.score:.4f} with {nearest.id}")
         if not self._second_pass and (refused := self._near_body(row.id, row.input, row.output)):
             return _rejected(row, *refused)
-        if (nearest := self._near.nearest(row.instruction)) is not None:
+        if nearest is not None:
             candidate.row = replace(row, nearest=nearest.id, similarity=nearest.score)
         self._seen.add(row.id, row.instruction)
         self._near.add(row.id, row.instruction)
@@ -220,13 +225,6 @@ class Pool:
     def _met_by(self, candidate: Candidate) -> None:
         if candidate.met:
             self._met.append((candidate.row.id, candidate.met))
-
-    def _repeated(self, row: Accepted) -> tuple[str, str] | None:
-        if (same := self._seen.find(row.instruction)) is not None:
-            return "duplicate", f"of {same}"
-        if (match := self._near.find(row.instruction)) is not None:
-            return "too_similar", f"ROUGE-L {match.score:.4f} with {match.id}"
-        return None
 
     def _near_body(self, id: str, input: str, output: str) -> tuple[str, str] | None:
         text = f"{input}\n{output}"

@@ -75,7 +75,7 @@ class Progress:
 
     def told(self, done: int, total: int, text: str) -> None:
         """So much of this phase is done, in words of the caller."""
-        self._show(done, total, text, last=False)
+        self._show(done, total, text, last=done >= total)
 
     def train(self, step: int, steps: int, *, loss: float, tokens_per_second: float) -> None:
         """A step is done: `step` counts from 1 to `steps`, `loss` is nats a target token."""

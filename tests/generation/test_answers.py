@@ -45,7 +45,9 @@ def test_labels_come_first_of_one_teacher_and_never_for_a_consensus():
     # Self-Instruct's output-first for classification. Mutation: the flag ignored.
     (asked,) = answers.requests(made(), candidate(made(), closed=True))
     assert asked.key.startswith("label/")
-    one = answers.settled(made(), candidate(made(), closed=True), [asked], [Reply("k", '{"label": "yes", "input": "x"}')])
+    one = answers.settled(
+        made(), candidate(made(), closed=True), [asked], [Reply("k", '{"label": "yes", "input": "x"}')]
+    )
     assert (one.input, one.output) == ("x", "yes")
     several = made("two", "three")
     assert all(one.key.startswith("answer/") for one in answers.requests(several, candidate(several, closed=True)))
