@@ -309,5 +309,3 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
-
-
