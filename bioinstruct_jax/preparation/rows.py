@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 from upath import UPath
 
 from bioinstruct_jax.data.sample import Sample
+from bioinstruct_jax.tasks import compared
 from bioinstruct_jax.tasks.task import Task
 
 
@@ -35,12 +36,11 @@ def rendered(task: Task[Any, Any], corpora: UPath, split: str, *, seed: int, for
         ValueError: the family has no such format.
     """
     form = answer_format(task, format)
-    restricted = task.licence.restricted
     for number, item in enumerate(task.items(corpora, split), 1):
         asked, output = task.family.render(item, task, form)
         wording = task.family.wording(seed, item.id)
         sample = Sample(
-            id=f"{task.name}/{split}/{f'item {number}' if restricted else item.id}",
+            id=compared.row_id(task, split, number, item),
             instruction=instruction(task, wording, form),
             input=asked,
             output=output,
@@ -53,7 +53,7 @@ def rendered(task: Task[Any, Any], corpora: UPath, split: str, *, seed: int, for
             wording=wording,
             labels=_labels(task, item),
         )
-        yield Rendered(sample, task.family.text(item), "" if task.labels else output)
+        yield Rendered(sample, task.family.text(item), compared.free(task, output))
 
 
 def answer_format(task: Task[Any, Any], format: str | None) -> str:

@@ -85,6 +85,13 @@ class Near:
         tokens = self._vocabulary.find(words(text))
         return self._same(tokens) or self._best(tokens, *self._candidates(tokens), self.threshold)
 
+    def all(self, text: str) -> list[Match]:
+        """Every text at or above the threshold, in the order in which they were added."""
+        tokens = self._vocabulary.find(words(text))
+        query, n, bar = rouge.sequence(tokens), len(tokens), self.threshold
+        scores = ((place, self._score(query, n, place, bar)) for place in self._candidates(tokens)[0].tolist())
+        return [Match(self._ids[place], score) for place, score in scores if score >= bar]
+
     def nearest(self, text: str) -> Match | None:
         """The nearest text at any score, of equals the first that was added; None where none shares a token.
 

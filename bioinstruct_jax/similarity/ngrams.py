@@ -90,16 +90,17 @@ class Ngrams:
 
     def find(self, text: str) -> Run | None:
         """The first held-out text, in the order in which they were added, that shares enough; None: none does."""
+        return next(self.all(text), None)
+
+    def all(self, text: str) -> Iterator[Run]:
+        """Every held-out text that shares enough, in the order in which they were added."""
         tokens = self._vocabulary.find(words(text))
         if len(tokens) < self.least or not self._ids:
-            return None
+            return
         if self._made is None:
             self._made = _Tables(np.array(self._tokens, np.int32), np.array(self._ends, np.int64), self.n, self.least)
-        found = self._made.find(tokens, self.share)
-        if found is None:
-            return None
-        row, start, size, share = found
-        return Run(self._ids[row], start, size, share)
+        for row, start, size, share in self._made.find(tokens, self.share):
+            yield Run(self._ids[row], start, size, share)
 
 
 class _Tables:
@@ -124,9 +125,9 @@ class _Tables:
         self._by_token = np.argsort(tokens, kind="stable").astype(np.int32 if len(tokens) < 2**31 else np.int64)
         self._first = np.concatenate([[0], np.cumsum(np.bincount(tokens))])
 
-    def find(self, tokens: np.ndarray, least: float) -> tuple[int, int, int, float] | None:
-        """The first text of which so large a share is met: its number; where the first run begins in `tokens`, and its
-        size; the share."""
+    def find(self, tokens: np.ndarray, least: float) -> Iterator[tuple[int, int, int, float]]:
+        """The texts of which so large a share is met, in their order: the number of each; where the first run begins in
+        `tokens`, and its size; the share."""
         met: defaultdict[int, list[tuple[int, int, int]]] = defaultdict(list)  # start in `tokens`, size, start here
         for size, hashes in _hashed(tokens, self._least, self._n):
             if size in self._windows:
@@ -139,8 +140,7 @@ class _Tables:
             share = len(covered) / (int(self._ends[row]) - before)
             if share >= least:
                 start, size, _ = min(met[row])
-                return row, start, size, share
-        return None
+                yield row, start, size, share
 
     def _sorted(self, hashes: np.ndarray, starts: np.ndarray, size: int) -> _Windows:
         """In the order of the hashes; equal ones in that of the texts."""

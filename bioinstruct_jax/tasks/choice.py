@@ -140,4 +140,5 @@ CHOICE: Family[Choice, str] = Family(
     text=lambda item: "\n".join((item.question, *item.options)),
     render=render,
     parse=parse,
+    question=lambda item: item.question,
 )

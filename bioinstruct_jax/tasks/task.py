@@ -109,6 +109,10 @@ def _unsaid(task: "Task[Any, Any]", format: str) -> str:
     return ""
 
 
+def _unasked(item: Any) -> str:
+    return ""
+
+
 @dataclass(frozen=True)
 class Family(Generic[I, G]):
     """A kind of task.
@@ -123,6 +127,8 @@ class Family(Generic[I, G]):
         parse: (text, item, task, format) -> what the text says; equal to `gold` for the rendered output.
         text: what an item is about, without what a prompt adds: two items of one text are about the same.
         form: (task, format) -> how the answer is to be written, said behind the wording; empty where nothing is to say.
+        question: what an item asks in words of its own, which may be met without the rest of its text; empty where the
+            wordings ask the same of every item.
     """
 
     name: str
@@ -134,6 +140,7 @@ class Family(Generic[I, G]):
     parse: Callable[[str, I, "Task[I, G]", str], Answer[G]]
     text: Callable[[I], str]
     form: Callable[["Task[I, G]", str], str] = _unsaid
+    question: Callable[[I], str] = _unasked
 
     def wording(self, seed: int, id: str) -> int:
         """The place of a row's instruction among the wordings: a pure function of seed and row."""

@@ -74,6 +74,7 @@ YES_NO: Family[Question, str] = Family(
     text=lambda item: f"{item.question}\n{item.context}",
     render=render,
     parse=parse,
+    question=lambda item: item.question,
 )
 
 DECISIONS = ("yes", "no", "maybe")

@@ -68,6 +68,15 @@ def test_the_nearest_text_is_that_of_all_pairs(texts, threshold):
 
 
 @given(crowds(), st.sampled_from(THRESHOLDS))
+def test_all_that_are_near_are_those_of_all_pairs(texts, threshold):
+    # Mutations: `score > bar`; the text that is the same left out.
+    index, distinct = indexed(texts, threshold), dict.fromkeys(texts)
+    for query in [*texts[:4], "z z z"]:
+        scores = [Match(str(texts.index(text)), rouge_l(text, query)) for text in distinct]
+        assert index.all(query) == [match for match in scores if match.score >= threshold]
+
+
+@given(crowds(), st.sampled_from(THRESHOLDS))
 def test_texts_can_be_added_between_questions(texts, threshold):
     # Mutation: an order of tokens by rarity that is fixed at the first question.
     index = Near(threshold)

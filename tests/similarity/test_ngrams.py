@@ -12,8 +12,8 @@ from bioinstruct_jax.similarity.ngrams import Ngrams, Run
 from bioinstruct_jax.similarity.tokens import words
 
 
-def brute(texts: list[str], query: str, n: int, least: int, share: float = 0.0) -> Run | None:
-    asked = words(query)
+def brute(texts: list[str], query: str, n: int, least: int, share: float = 0.0) -> list[Run]:
+    asked, met = words(query), []
     for number, text in enumerate(texts):
         held_out = words(text)
         size = min(n, len(asked), len(held_out))
@@ -26,8 +26,8 @@ def brute(texts: list[str], query: str, n: int, least: int, share: float = 0.0) 
         if there and covered >= share:
             known = {tuple(held_out[place : place + size]) for place in there}
             first = next(start for start in starts if tuple(asked[start : start + size]) in known)
-            return Run(str(number), first, size, covered)
-    return None
+            met.append(Run(str(number), first, size, covered))
+    return met
 
 
 def indexed(texts: list[str], n: int, least: int, share: float = 0.0) -> Ngrams:
@@ -46,12 +46,14 @@ SIZES = st.tuples(st.integers(1, 5), st.integers(0, 4), st.sampled_from([0.0, 0.
 @given(st.lists(TEXT, max_size=6), st.lists(TEXT, min_size=1, max_size=6), SIZES)
 @example(["a b c", "c a b"], ["b c c", "c c a"], (3, 1, 0.0))
 @example(["a a", "b"], ["a b"], (3, 2, 0.0))
-def test_the_first_text_met_is_that_of_all_runs(texts, queries, sizes):
+def test_the_texts_met_are_those_of_all_runs(texts, queries, sizes):
     # Mutations: runs over the end of a text (`remaining`, or `inside` of `_holding`); `max` of those met; short texts
     # looked up only where the other is as short; the tokens of texts that do not count known; a share of the query's.
     index = indexed(texts, *sizes)
     for query in [*queries, *texts, "a b x"]:
-        assert index.find(query) == brute(texts, query, *sizes)
+        met = brute(texts, query, *sizes)
+        assert list(index.all(query)) == met
+        assert index.find(query) == (met[0] if met else None)
 
 
 @given(st.lists(TEXT, max_size=6), st.lists(TEXT, min_size=1, max_size=6), SIZES)
@@ -62,7 +64,7 @@ def test_equal_hashes_are_no_match(texts, queries, sizes):
     try:
         index = indexed(texts, *sizes)
         for query in [*queries, *texts]:
-            assert index.find(query) == brute(texts, query, *sizes)
+            assert list(index.all(query)) == brute(texts, query, *sizes)
     finally:
         ngrams._spread = before
 
