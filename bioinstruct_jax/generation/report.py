@@ -107,13 +107,13 @@ class _Rows:
     def __iter__(self) -> Iterator[tuple[Cell, ...]]:
         for row in self._accepted:
             yield (
-                *(row.id, "accepted", row.category, "", row.instruction, row.input, row.output),
+                *(row.id, "accepted", _words(row.category), "", row.instruction, row.input, row.output),
                 *(len(row.output.split()), round(row.similarity, 4), row.nearest, "", row.teacher, row.model),
                 *(", ".join(row.seeds), row.prompt, row.request),
             )
         for one in self._rejected:
             yield (
-                *(one.id, "rejected", "", one.reason, one.instruction, one.input, one.output),
+                *(one.id, "rejected", "", _words(one.reason), one.instruction, one.input, one.output),
                 *(len(one.output.split()), None, "", one.detail, one.teacher, "", "", "", one.request),
             )
 

@@ -36,9 +36,9 @@
     return node;
   }
 
-  // What search compares: small letters, without the marks on them.
+  // What search compares: small letters without the marks on them, and words where a name joins them by "_".
   function plain(text) {
-    const low = text.toLowerCase();
+    const low = text.toLowerCase().replaceAll("_", " ");
     return /[^\0-\x7f]/.test(low) ? low.normalize("NFKD").replace(/[\u0300-\u036f]/g, "") : low;
   }
 

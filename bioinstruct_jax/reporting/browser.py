@@ -14,7 +14,7 @@ from typing import Literal
 from bioinstruct_jax.reporting import page
 
 SCRIPT = Path(__file__).with_name("browser.js").read_text(encoding="utf-8")
-BYTES = 48_000_000  # of texts in a page, as JSON
+BYTES = 55_000_000  # of texts in a page, as JSON
 LONGEST = 50_000  # bytes of one text
 _BLOCK = 1_000_000  # characters of JSON that the browser reads at once
 _SAFE = str.maketrans({"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"})

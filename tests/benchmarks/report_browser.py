@@ -131,7 +131,12 @@ def _many(browser: Any, file: Path, rows: int, folder: Path) -> None:
     page.evaluate("""() => { window.longest = 0;
         new PerformanceObserver(list => { for (const task of list.getEntries())
             window.longest = Math.max(window.longest, task.duration); }).observe({type: "longtask"}); }""")
-    for name, words in (("first search", "cardiology"), ("second search", "neuropathy cardiology"), ("no row", "qqqq")):
+    for name, words in (
+        ("first search", "cardiology"),
+        ("second search", "neuropathy cardiology"),
+        ("by a name of the files", "near_duplicate"),
+        ("no row", "qqqq"),
+    ):
         began = time.perf_counter()
         page.fill("#rows-search", words)
         page.wait_for_function("due => document.querySelector('.status').textContent !== due",

@@ -48,12 +48,20 @@ def test_every_row_is_there(document):
             text = getattr(due, name)
             assert row[name] == text if len(text) < 8000 else row[name][1] == len(text)
     for row, due in zip(found[:60], ACCEPTED, strict=True):
-        assert (row["category"], row["teacher"], row["model"]) == (due.category, due.teacher, due.model)
+        assert (row["category"], row["teacher"], row["model"]) == (
+            due.category.replace("_", " "),
+            due.teacher,
+            due.model,
+        )
         assert row["similarity"] == pytest.approx(due.similarity, abs=1e-4)
         assert row["seeds shown"] == ", ".join(due.seeds)
         assert row["request"] == due.request
     for row, due in zip(found[60:], REJECTED, strict=True):
-        assert (row["reason"], row["similarity"], row["teacher"]) == (due.reason, None, due.teacher)
+        assert (row["reason"], row["similarity"], row["teacher"]) == (
+            due.reason.replace("_", " "),
+            None,
+            due.teacher,
+        )
         assert row["detail"] == due.detail or row["detail"][1] == len(due.detail) > 50_000
 
 
