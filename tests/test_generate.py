@@ -234,7 +234,7 @@ def test_the_budget_is_a_hard_stop(words, tmp_path, capsys):
 
 
 def test_a_teacher_that_repeats_itself_ends_the_run(words, tmp_path):
-    # 6 terms, drugs and notes make no thousand new instructions at this threshold; without patience it would go on forever
+    # The script makes no thousand new instructions at this threshold; without patience it would go on forever.
     told = [*words[:-1], "--target=5000", "--filters.rouge_l=0.31", "--patience=3", "--asked=2"]
     assert generate.main(told) == 3
     assert statistics(tmp_path / "out")["ended"]["reason"] == "patience"
@@ -272,7 +272,7 @@ def test_a_signal_ends_it_with_everything_written(tmp_path):
         journal = tmp_path / "out/journal.jsonl"
         size = journal.stat().st_size if journal.exists() else 0
         deadline = time.monotonic() + 60
-        while not journal.exists() or journal.stat().st_size < size + 200_000:
+        while not journal.exists() or journal.stat().st_size < size + 60_000:
             assert process.poll() is None, process.stderr.read()
             assert time.monotonic() < deadline
             time.sleep(0.05)
