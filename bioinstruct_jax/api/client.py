@@ -1,8 +1,8 @@
 """The client of OpenAI-compatible servers: limits, retries, budget, breaker; a journal, so that nothing is paid twice.
 
-An attempt goes: a place at the server's gate, its share of the minute, its worst case within the budget, the journal's
-`sent`, the server, the journal's `response`, and only then is the response read. What comes of it depends on the
-journal alone, so that the same command, started again, goes on where it ended.
+An attempt goes: its share of the minute, its worst case within the budget, the journal's `sent`, the server's gate, the
+server, the journal's `response`, and only then is the response read. What comes of it depends on the journal alone, so
+that the same command, started again, goes on where it ended.
 """
 
 import asyncio
@@ -69,6 +69,7 @@ class Client:
         self._locks: dict[Id, asyncio.Lock] = {}
         self._settled, self._halted = asyncio.Event(), asyncio.Event()
         self._halt: Exception | None = None
+        self._on_way = 0  # attempts and batches' that count as reserved and that somebody here waits for
 
     def check(self) -> None:
         """Look for what would make the first request fail: no key; restricted text for another machine.
@@ -194,60 +195,74 @@ class Client:
                 await self.nap(random.uniform(0, longest))
 
     async def _try(self, server: Server, request: Request, number: int, order: int) -> tuple[Attempt, Verdict]:
-        """One attempt, from the gate to its verdict."""
-        await server.gate.enter(order)
+        """One attempt, to its verdict."""
+        on_way = 0
         try:
-            attempt, said = server.attempt(request, number)
-            tokens = attempt.input_guess + attempt.output_most
-            await self._paced(server, tokens)
-            attempt = await self._reserved(attempt)
-        except BaseException:
-            server.gate.leave()
-            raise
-        self._on_way += 1
-        try:
+            await server.stage.enter(order)
+            try:
+                attempt, said = server.attempt(request, number)
+                tokens = attempt.input_guess + attempt.output_most
+                await self._paced(server, tokens)
+                attempt = await self._reserved(attempt)
+                on_way = 1
+                self._on_way += on_way
+                await self._ready(server, attempt, said, order)
+            finally:
+                server.stage.leave()
+            through = True
             try:
                 raw = await self._send(server, attempt, said)
+                if isinstance(raw, Raw) and raw.status < 400:  # else nobody follows until it is known what is wrong
+                    server.gate.leave()
+                    through = False
+                [verdict] = await self.journaled([(attempt, raw)])
             finally:
-                server.gate.leave()
-            [verdict] = await self.journaled([(attempt, raw)])
+                if through:
+                    server.gate.leave()
         finally:
-            self._on_way -= 1
+            self._on_way -= on_way
+            self._settled.set()
         if server.tokens:
             used = verdict.input_tokens + verdict.output_tokens
             server.tokens.correct(tokens - used - verdict.uncertain_input - verdict.uncertain_output)
         return attempt, verdict
 
-    async def _send(self, server: Server, attempt: Attempt, said: dict[str, Any]) -> Raw | Fault:
-        """Journal an attempt and send it."""
-        gone = False
+    async def _ready(self, server: Server, attempt: Attempt, said: dict[str, Any], order: int) -> None:
+        """Journal an attempt, and wait to be let through with it."""
+        unsent = attempt_line("fault", attempt, why="cancelled", problem="never sent", charged=False)
         try:
             await self.journal.send(attempt_line("sent", attempt, **({"body": said} if attempt.number == 1 else {})))
-            gone, started = True, time.monotonic()
-            self._counts.sent += 1
-            self._counts.in_flight += 1
-            server.flying += 1
-            through = server.flying
-            try:
-                raw = await self.caller(server).post("/chat/completions", bodies.as_bytes(said))
-            finally:
-                self._counts.in_flight -= 1
-                server.flying -= 1
+            await server.gate.enter(order)
         except asyncio.CancelledError:
-            self.journal.note(attempt_line("fault", attempt, why="cancelled", problem="cancelled", charged=gone))
-            self._settled.set()
+            self.journal.note(unsent)
             raise
+        if self._halt:
+            server.gate.leave()
+            self.journal.note(unsent)
+            self.check_halt()
+
+    async def _send(self, server: Server, attempt: Attempt, said: dict[str, Any]) -> Raw | Fault:
+        started = time.monotonic()
+        self._counts.sent += 1
+        self._counts.in_flight += 1
+        server.flying += 1
+        through = server.flying
+        try:
+            raw = await self.caller(server).post("/chat/completions", bodies.as_bytes(said))
+        except asyncio.CancelledError:
+            self.journal.note(attempt_line("fault", attempt, why="cancelled", problem="cancelled", charged=True))
+            raise
+        finally:
+            self._counts.in_flight -= 1
+            server.flying -= 1
         server.learn(raw, started, through)
         return raw
 
     async def _paced(self, server: Server, tokens: int) -> None:
-        """Wait for the minute's share, and while the server wants to be left alone."""
+        """Wait for the minute's share."""
         for bucket, amount in ((server.requests, 1), (server.tokens, tokens)):
             while bucket and (seconds := bucket.wait(amount)):
                 await self.nap(seconds)
-        while seconds := server.gate.held:
-            await self.nap(seconds)
-        self.check_halt()
 
     async def _reserved(self, attempt: Attempt) -> Attempt:
         """The attempt with an id, once its worst case fits into the budget beside what is on its way.
@@ -266,7 +281,6 @@ class Client:
     async def journaled(self, pairs: Sequence[tuple[Attempt, Raw | Fault]]) -> list[Verdict]:
         """Journal what came back to attempts, and read it."""
         read = await self.journal.add(*(outcome_line(attempt, raw) for attempt, raw in pairs))
-        self._settled.set()
         verdicts = [verdict for verdict in read if verdict is not None]
         for (_, raw), verdict in zip(pairs, verdicts, strict=True):
             if verdict.kind is Kind.TRANSIENT:
@@ -277,6 +291,8 @@ class Client:
         """Count attempts that a batch took on its way (or, negative, brought back)."""
         self._counts.sent += max(0, more)
         self._counts.in_flight += more
+        self._on_way += more
+        self._settled.set()
 
     # -- what comes of it, of a batch too ------------------------------------------------------------------------------
 
@@ -360,6 +376,7 @@ class Client:
         self._halted.set()
         self._settled.set()
         for server in self.servers.values():
+            server.stage.close()
             server.gate.close()
         raise error from None
 

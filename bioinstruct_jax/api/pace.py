@@ -10,7 +10,7 @@ from collections.abc import Mapping
 FIRST = 4  # requests at once to begin with
 PROBE = 30.0  # seconds without a cut after which more is tried than was ever allowed
 FLOOR = 0.8
-MARGIN = 0.95  # of those on their way here, some the server has done with
+MARGIN = 0.97  # of those on their way here, some the server has done with
 LONGEST = 600.0  # seconds that a server can have a client wait at once
 BURST = 0.05  # of a minute's allowance, what may be used at once
 
@@ -137,7 +137,7 @@ class Bucket:
     """A token bucket: never more than `minute` in any minute, of which `BURST` at once.
 
     What is larger than a burst goes when the bucket is full, and leaves it in debt; the bucket then fills more slowly,
-    by so much as keeps a minute that has one more of that size within what is allowed.
+    by so much as keeps a minute that has one more of that size within what is allowed (up to half of a minute's).
     """
 
     def __init__(self, minute: int) -> None:

@@ -14,6 +14,7 @@ from bioinstruct_jax.api.request import Request
 from bioinstruct_jax.api.settings import Endpoint
 
 TOLD = 60.0  # seconds that a server has us wait from which a person is told
+AHEAD = 4  # requests that are in the journal already while they wait at the gate, so that it never waits for the disk
 log = logging.getLogger(__name__)
 
 
@@ -26,6 +27,7 @@ class Server:
         self.address = f"{endpoint.base_url} {endpoint.model}"
         self.decoding = asdict(endpoint.decoding)
         self.gate = Gate(limits.concurrency)
+        self.stage = Gate(max(1, min(AHEAD, limits.concurrency // 4)))  # before it: its limit never changes
         self.requests = Bucket(limits.requests_per_minute) if limits.requests_per_minute else None
         self.tokens = Bucket(limits.tokens_per_minute) if limits.tokens_per_minute else None
         self.prices = (round(price.input * 1e6), round(price.output * 1e6)) if price else (0, 0)

@@ -27,7 +27,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Seen:
-    """A request that arrived. `number`: of the chat completions, from 1; `times`: that this prompt came, this one too."""
+    """A request that arrived. `number`: of the chat completions, from 1; `times`: that this prompt has come by now."""
 
     number: int
     times: int
@@ -81,8 +81,8 @@ def completion(content: Any, *, finish: Any = "stop", usage: Any = (12, 7), **me
     value["choices"][0]["finish_reason"] = finish
     if usage is not None:
         value["usage"] = usage
-        if isinstance(usage, tuple | list):
-            value["usage"] = {"prompt_tokens": usage[0], "completion_tokens": usage[1], "total_tokens": sum(usage)}
+        if isinstance(usage, tuple | list) and len(usage) == 2:
+            value["usage"] = {"prompt_tokens": usage[0], "completion_tokens": usage[1]}
     return json.dumps(value).encode()
 
 
