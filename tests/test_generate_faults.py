@@ -62,7 +62,7 @@ def test_faults_that_pass_change_nothing(tmp_path):
 
 
 def odd(seen: Seen) -> Answer:
-    """Answers that stay as they are, in turn by prompt."""
+    """Every way in which an answer can be odd, in turn."""
     text = honest(seen)
     items = json.loads(text)["tasks"]
     ways = (
@@ -86,7 +86,7 @@ def odd(seen: Seen) -> Answer:
         lambda: Answer(content=text.replace(items[0]["instruction"], "<script>alert(1)</script></script><img src=x>")),
         lambda: error("this prompt is not to my liking", 400, code="content_policy_violation"),
     )
-    return ways[int.from_bytes(hashlib.sha256(seen.prompt.encode()).digest()[:4]) % len(ways)]()
+    return ways[seen.number % len(ways)]()
 
 
 def test_odd_answers_lose_nothing_beside_them(tmp_path, capsys):

@@ -69,7 +69,6 @@ class Client:
         self._locks: dict[Id, asyncio.Lock] = {}
         self._settled, self._halted = asyncio.Event(), asyncio.Event()
         self._halt: Exception | None = None
-        self._on_way = 0  # attempts and batches' that count as reserved and that somebody here waits for
 
     def check(self) -> None:
         """Look for what would make the first request fail: no key; restricted text for another machine.

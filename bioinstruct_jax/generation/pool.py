@@ -215,7 +215,7 @@ class Pool:
     def _contaminated(self, candidate: Candidate, row: Accepted) -> tuple[str, str] | None:
         if self._held_out is None:
             return None
-        candidate.met = self._held_out.find(row.id, row.instruction, row.input, row.output)
+        candidate.met = self._held_out.find(row.instruction, row.input, row.output)
         if not candidate.met or self._job.decontamination.action == "report":
             return None
         self._met_by(candidate)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-from bioinstruct_jax.generation.scripted_facts import AUDIENCES, DRUGS, LABS, NOTES, PROBLEMS, SYMPTOMS, TERMS
+from bioinstruct_jax.generation.scripted_facts import AUDIENCES, CONTEXTS, DRUGS, LABS, NOTES, PROBLEMS, SYMPTOMS, TERMS
 
 TIMES = {1: "once daily", 2: "twice daily", 3: "three times daily"}
 Task = dict[str, Any]
@@ -55,8 +55,10 @@ def patient(draw: Random) -> Patient:
 
 
 def task(draw: Random) -> Task:
-    """One task, sound in itself."""
-    return draw.choice(KINDS)(draw)
+    """One task, sound in itself; what stands around the request says nothing of the answer."""
+    made, context = draw.choice(KINDS)(draw), draw.choice(CONTEXTS)
+    asked = made["instruction"]
+    return made | {"instruction": f"{context} {asked}" if draw.random() < 0.25 else f"{asked} {context}"}
 
 
 def _made(instruction: str, input: str, output: str, *, closed: bool = False) -> Task:

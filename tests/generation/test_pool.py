@@ -153,7 +153,7 @@ class Known:
     def __init__(self, word):
         self.word = word
 
-    def find(self, id, instruction, input, output):
+    def find(self, instruction, input, output):
         from bioinstruct_jax.generation.contamination import Met
 
         meets = self.word in f"{instruction}{input}{output}"
