@@ -20,8 +20,8 @@ def widths(chart):
 
 
 def test_bars_are_as_long_as_their_values():
-    # Mutations: the scale ends at the greatest value alone, so that an interval leaves the picture.
-    rows = [Bar("a", 1.0, "1", (0.5, 2.0), 4.0), Bar("b", 2.0, "2"), Bar("c", 0.0, "0")]
+    # Mutation: the scale ends at the greatest value, not at the end of an interval, which then leaves the picture.
+    rows = [Bar("a", 1.0, "1", (0.5, 4.0), 3.0), Bar("b", 2.0, "2"), Bar("c", 0.0, "0")]
     chart = bars("three", rows)
     one, two, none = widths(chart)
     assert two == pytest.approx(2 * one)
