@@ -47,13 +47,13 @@ def transient(seen: Seen) -> Answer:
 def test_faults_that_pass_change_nothing(tmp_path):
     # Mutation: a fault counted as an answer, or an answer that came after a retry taken out of its place.
     with serve(lambda seen: Answer(content=honest(seen))) as server:
-        assert generate.main(words(server.url, tmp_path / "calm")) == 0
+        assert generate.main(words(server.url, tmp_path / "calm", "--asked=2")) == 0
     with serve(transient) as server:
-        assert generate.main(words(server.url, tmp_path / "rough")) == 0
+        assert generate.main(words(server.url, tmp_path / "rough", "--asked=2")) == 0
         came = len(server.seen)
     assert made(tmp_path / "rough") == made(tmp_path / "calm")
     told = statistics(tmp_path / "rough")
-    assert sum(told["client"]["retried"].values()) > 3
+    assert len(told["client"]["retried"]) > 5
     assert (
         told["client"]["requests"]["sent"]
         == came

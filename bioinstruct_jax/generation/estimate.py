@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from bioinstruct_jax.data.records import Record
 from bioinstruct_jax.generation import asking, prompts
 from bioinstruct_jax.generation.job import Generate, Teacher
-from bioinstruct_jax.reporting.terminal import columns
 from bioinstruct_jax.reporting.progress import duration
+from bioinstruct_jax.reporting.terminal import columns
 
 BYTES = 4  # of English text in a token
 SPEED = 60.0  # tokens a second that one answer is written with: an assumption

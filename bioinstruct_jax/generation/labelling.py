@@ -27,7 +27,7 @@ async def by_teacher(job: Generate, accepted: Sequence[Accepted], seeds: Sequenc
     of_seeds = await _asked(own, f"category/seeds/{name}", name, job.categories.rows, client)
     rows = [(row.id, row.instruction, row.input) for row in accepted]
     found = await _asked(rows, f"category/{name}", name, job.categories.rows, client)
-    return Labels(found, {"by": f"teacher {name}", "rubric": rubric.VERSION, **_agreement(seeds, of_seeds)})
+    return Labels(found, {"by": f"teacher {name}", "rubric": rubric.version(), **_agreement(seeds, of_seeds)})
 
 
 async def _asked(rows: list[Row], key: str, teacher: str, size: int, client: Client) -> dict[str, str]:
@@ -70,7 +70,7 @@ class Labels:
 
 def _agreement(seeds: Sequence[Record], given: dict[str, str]) -> dict[str, Any]:
     """Against the seeds' own labels: accuracy over those that were answered, kappa, and the confusions."""
-    from bioinstruct_jax.preparation.agreement import kappa, wilson
+    from bioinstruct_jax.evaluation.agreement import kappa, wilson
 
     known = {seed.id: seed.category for seed in seeds if seed.category in CATEGORIES}
     pairs = Counter((known[id], given[id]) for id in known if id in given)

@@ -1,12 +1,13 @@
 """What is told of a generation: a line while it runs, `statistics.json`, the report, and a few sentences at its end."""
 
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bioinstruct_jax import files
 from bioinstruct_jax.generation import folder, prompts, report
+from bioinstruct_jax.generation.contamination import TESTS
 from bioinstruct_jax.generation.item import Accepted, Rejected
 from bioinstruct_jax.generation.job import Generate
 from bioinstruct_jax.generation.pool import Pool
@@ -66,12 +67,13 @@ def told(
     Args:
         accepted: the pool's, with their categories.
     """
-    counts, rejected = client.counts, pool.rejected
+    counts, rejected, met = client.counts, pool.rejected, defaultdict(Counter, pool.contaminated)
     priced = any(teacher.price for teacher in job.teachers)
     made = statistics(
         accepted,
         seen=len(accepted) + len(rejected),
         rejected=Counter(row.reason for row in rejected),
+        turned_down=Counter(row.teacher for row in rejected),
         requests=[(point.number, point.accepted, point.rejected) for point in pool.points],
         client={
             "requests": {
@@ -90,7 +92,9 @@ def told(
             },
         },
         roots=[root(row.instruction) for row in accepted],
-        decontamination=pool.contaminated,
+        decontamination={
+            task: {test: met[task][test] for test in TESTS} for task in (held_out.tasks if held_out else ())
+        },
         agreement=labels.told,
     )
     compared = None

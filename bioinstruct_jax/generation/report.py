@@ -242,13 +242,19 @@ def _similarity(similar: Mapping[str, Any]) -> list[str]:
 
 def _sources(told: Mapping[str, Any]) -> list[str]:
     rows = [
-        [name, ", ".join(f"{model} ({count:,})" for model, count in one["models"].items()), one["accepted"]]
+        [
+            name,
+            ", ".join(f"{model} ({count:,})" for model, count in one["models"].items()),
+            one["accepted"],
+            one["rejected"],
+            f"{one['accepted'] / max(1, one['accepted'] + one['rejected']):.1%}",
+        ]
         for name, one in told["teachers"].items()
     ]
     seeds = told["seeds"]
     used = f"{seeds['used']:,} seeds were shown for accepted rows, each for {seeds['fewest']:,} to {seeds['most']:,}."
     return [
-        page.table(["teacher", "models", "accepted"], rows),
+        page.table(["teacher", "models", "accepted", "rejected", "accepted share"], rows),
         page.paragraph(used),
         page.folded("Accepted rows of each seed", page.table(["seed", "rows"], map(list, seeds["rows"].items()))),
     ]

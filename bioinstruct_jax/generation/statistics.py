@@ -7,9 +7,9 @@ import itertools
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
-from statistics import NormalDist
 from typing import Any
 
+from bioinstruct_jax.evaluation.agreement import wilson
 from bioinstruct_jax.generation.item import CATEGORIES, Accepted
 
 PAPER = {  # shares of the categories in percent, as printed: they make 100.1 together
@@ -31,6 +31,7 @@ def statistics(
     *,
     seen: int,
     rejected: Mapping[str, int],
+    turned_down: Mapping[str, int],
     requests: Iterable[tuple[int, int, int]],
     client: Mapping[str, Any],
     roots: Iterable[tuple[str, str]],
@@ -41,7 +42,7 @@ def statistics(
 
     Args:
         seen: items that answers held, broken ones too; each was accepted or rejected.
-        rejected: how many by reason.
+        rejected: how many by reason; ``turned_down``: the same ones by teacher.
         requests: number of a request and how many were accepted and rejected up to its end, in that order.
         client: ``requests`` (sent, answered, replayed, given_up), ``retried`` (by reason), ``tokens`` (input, output),
             ``dollars`` (spent, uncertain, projected; None: no price is known).
@@ -66,13 +67,13 @@ def statistics(
         similar[min(BINS - 1, int(row.similarity * BINS))] += 1
         for name, of in lengths.items():
             of[len(getattr(row, name).split())] += 1
-    turned_down = sum(rejected.values())
+    lost = sum(rejected.values())
     spent = client.get("dollars", {}).get("spent")
     told: dict[str, Any] = {
         "totals": {
             "seen": seen,
             "accepted": rows,
-            "rejected": turned_down,
+            "rejected": lost,
             "acceptance": rows / seen if seen else None,
             "dollars_each": spent / rows if rows and spent is not None else None,
         },
@@ -80,7 +81,12 @@ def statistics(
         "requests": _thinned(list(requests)),
         "client": dict(client),
         "teachers": {
-            name: {"accepted": models.total(), "models": _ordered(models)} for name, models in sorted(teachers.items())
+            name: {
+                "accepted": teachers[name].total(),
+                "rejected": turned_down.get(name, 0),
+                "models": _ordered(teachers[name]),
+            }
+            for name in sorted({*teachers, *turned_down})
         },
         "lengths": {"unit": "words", **{name: _lengths(of) for name, of in lengths.items()}},
         "empty_input": {"rows": lengths["input"][0], "share": lengths["input"][0] / rows if rows else None},
@@ -113,6 +119,7 @@ def check(told: Mapping[str, Any]) -> None:
         ("accepted and rejected, against items seen", rows + rejected, totals["seen"]),
         ("rejected by reason", sum(told["rejected"].values()), rejected),
         ("accepted by teacher", sum(one["accepted"] for one in told["teachers"].values()), rows),
+        ("rejected by teacher", sum(one["rejected"] for one in told["teachers"].values()), rejected),
         ("accepted by category", sum(one["rows"] for one in categories["shares"].values()) + categories["none"], rows),
         ("accepted by similarity", sum(told["similarity"]["counts"]), rows),
         ("root verbs", told["verbs"]["instructions"], rows),
@@ -126,18 +133,6 @@ def check(told: Mapping[str, Any]) -> None:
         pairs += [("accepted by request", last_accepted, rows), ("rejected by request", last_rejected, rejected)]
     if wrong := [f"{name}: {found:,} instead of {due:,}" for name, found, due in pairs if found != due]:
         raise CountsError(f"the counts of this generation do not add up: {'; '.join(wrong)}")
-
-
-def wilson(found: int, rows: int, *, level: float = 0.95) -> tuple[float, float]:
-    """Interval of a share (Wilson, 1927): the shares p for which found / rows lies within z standard errors of p."""
-    if not 0 <= found <= rows or not rows:
-        raise ValueError(f"{found} of {rows} is no share")
-    z = NormalDist().inv_cdf((1 + level) / 2)
-    share, weight = found / rows, z * z / rows
-    middle = (share + weight / 2) / (1 + weight)
-    half = z * math.sqrt(share * (1 - share) / rows + weight / (4 * rows)) / (1 + weight)
-    # Where all or none are found, the bound is exactly 1 or 0; rounding must not leave them.
-    return (0.0 if not found else middle - half), (1.0 if found == rows else middle + half)
 
 
 def _ordered(counts: Mapping[str, int]) -> dict[str, int]:

@@ -4,7 +4,7 @@ import contextlib
 import os
 import sys
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 
 def say(text: str) -> None:
@@ -54,7 +54,7 @@ def harmless(text: str) -> str:
     return "".join("\ufffd" if unicodedata.category(c) == "Cc" and c not in "\n\t" else c for c in text)
 
 
-def columns(head: tuple[str, ...], body: list[tuple[str, ...]]) -> str:
+def columns(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:
     """A table in plain text, each column as wide as its widest cell."""
     table = [head, *body]
     widths = [max(len(row[place]) for row in table) for place in range(len(head))]

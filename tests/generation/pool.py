@@ -88,6 +88,7 @@ def numbers(accepted: list[Accepted], rejected: list[Rejected]) -> dict[str, Any
     return {
         "seen": good + bad,
         "rejected": Counter(row.reason for row in rejected),
+        "turned_down": Counter(row.teacher for row in rejected),
         "requests": [(at, good * at // 450, bad * at // 450) for at in range(1, 451)],
         "client": {
             "requests": {"sent": 460, "answered": 450, "replayed": 3, "given_up": 2},
