@@ -356,13 +356,14 @@ class Client:
         ledger, budget = self.journal.ledger, self.budget
         dollars = "no limit" if budget.dollars is None else f"{budget.dollars:.6g}"
         tokens = "no limit" if budget.tokens is None else f"{budget.tokens:,}"
+        spent, may_be, reserved = ledger.spent, ledger.uncertain, ledger.reserved
         self._stop(
             BudgetError(
-                f"the budget is used up: {ledger.spent.dollars:.6g} dollars are spent, {ledger.uncertain.dollars:.6g} "
-                f"may be, {ledger.reserved.dollars:.6g} are reserved, and the next request could cost "
-                f"{more.dollars:.6g} (budget.dollars: {dollars}); tokens: {ledger.spent.tokens:,}, {ledger.uncertain.tokens:,}, "
-                f"{ledger.reserved.tokens:,} and {more.tokens:,} (budget.tokens: {tokens}). Raise the budget, or lower "
-                "decoding.max_tokens, and start the same command again"
+                f"the budget is used up: {spent.dollars:.6g} dollars are spent, {may_be.dollars:.6g} may be, "
+                f"{reserved.dollars:.6g} are reserved, and the next request could cost {more.dollars:.6g} "
+                f"(budget.dollars: {dollars}); tokens: {spent.tokens:,}, {may_be.tokens:,}, {reserved.tokens:,} and "
+                f"{more.tokens:,} (budget.tokens: {tokens}). Raise the budget, or lower decoding.max_tokens, and start "
+                "the same command again"
             )
         )
 

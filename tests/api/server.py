@@ -203,7 +203,9 @@ class Server:
         seen = Seen(number, self._times[prompt], method, path, headers, body, prompt, time.monotonic())
         if not chat:
             self.others.append(seen)
-            return await self._send(writer, self.other(seen) if self.other else error("no such page", 404))
+            answer = self.other(seen) if self.other else error("no such page", 404)
+            await asyncio.sleep(answer.delay)
+            return await self._send(writer, answer)
         self.seen.append(seen)
         if self.log:
             with self.log.open("a") as log:
