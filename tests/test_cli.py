@@ -66,4 +66,4 @@ def test_no_verb_and_an_unknown_one(capsys):
     assert cli.main(["trian"]) == 2
     assert "unknown verb 'trian'; did you mean train?" in capsys.readouterr().err
     assert cli.main(["xyzzy"]) == 2
-    assert "the verbs are prepare, train" in capsys.readouterr().err
+    assert "the verbs are generate, prepare, train" in capsys.readouterr().err

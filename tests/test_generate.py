@@ -28,7 +28,8 @@ def teacher():
 @pytest.fixture
 def words(teacher, tmp_path):
     """The words of a small generation."""
-    return ["scripted", f"--out={tmp_path / 'out'}", f"--teachers.0.base_url={teacher}", "--target=30"]
+    place = f"--out={tmp_path / 'out'}"
+    return ["scripted", place, f"--teachers.0.base_url={teacher}", "--categories.by=off", "--target=30"]
 
 
 def rows(folder, name="instructions.jsonl"):
@@ -45,6 +46,7 @@ def statistics(folder):
 
 def test_a_generation_from_the_first_request_to_the_report(words, tmp_path, capsys):
     out = tmp_path / "out"
+    words.append("--categories.by=classifier")
     assert generate.main(words) == 0
     accepted, rejected, told = rows(out), rows(out, "rejected.jsonl"), statistics(out)
     assert len(accepted) == 30
@@ -76,7 +78,7 @@ def test_concurrency_never_changes_the_outcome(tmp_path):
         assert (
             generate.main(
                 [
-                    *("scripted", f"--out={place}", "--target=40"),
+                    *("scripted", f"--out={place}", "--target=40", "--categories.by=off"),
                     f"--teachers.0.base_url=http://127.0.0.1:{server.server_address[1]}/v1",
                     f"--teachers.0.limits.concurrency={concurrency}",
                 ]
@@ -128,7 +130,9 @@ def test_a_second_pass_with_a_consensus_of_two(words, tmp_path):
     assert len(accepted) == 30
     assert all(row["output"] and row["answered_by"] == "scripted" for row in accepted)
     assert told["agreement"]["by"] == "teacher scripted"
-    assert told["agreement"]["answered"] == told["agreement"]["seeds"] > 80
+    assert told["agreement"]["rows"] > 80
+    assert told["agreement"]["unknown"] == 0
+    assert told["agreement"]["accuracy"] > 0.3
     assert {row["category"] for row in accepted} <= set(CATEGORIES)
     keys = [json.loads(line).get("key", "") for line in (tmp_path / "out/journal.jsonl").read_text().splitlines()]
     assert any(key.startswith("answer/") and key.endswith("/other") for key in keys)
@@ -266,7 +270,13 @@ def start(words):
 def test_a_signal_ends_it_with_everything_written(tmp_path):
     server = scripted_teacher.serve(delay=0.3)
     url = f"http://127.0.0.1:{server.server_address[1]}/v1"
-    words = ["scripted", f"--out={tmp_path}/out", f"--teachers.0.base_url={url}", "--target=4000", "--patience=1000"]
+    words = [
+        "scripted",
+        f"--out={tmp_path}/out",
+        f"--teachers.0.base_url={url}",
+        "--target=4000",
+        "--categories.by=off",
+    ]
     for number, code in ((signal.SIGTERM, 75), (signal.SIGINT, 130)):
         process = start(words)
         journal = tmp_path / "out/journal.jsonl"
@@ -291,7 +301,7 @@ def test_killed_at_random_it_makes_the_same_pool_and_repeats_only_what_was_in_fl
     # written after parsing is: requests would be asked for twice. What the server was asked is counted by the server.
     server = scripted_teacher.serve(delay=0.05)
     url = f"http://127.0.0.1:{server.server_address[1]}/v1"
-    words = [f"--teachers.0.base_url={url}", "--target=150", "--teachers.0.limits.concurrency=8"]
+    words = [f"--teachers.0.base_url={url}", "--target=150", "--categories.by=off", "--teachers.0.limits.concurrency=8"]
     assert generate.main(["scripted", f"--out={tmp_path}/whole", *words]) == 0
     whole = made(tmp_path / "whole")
     draw = random.Random(7)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from bioinstruct_jax.data.records import Record
 from bioinstruct_jax.generation.item import CATEGORIES
+from bioinstruct_jax.generation.seeds import task
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
@@ -88,24 +89,25 @@ class Classifier:
 
 def examples(seeds: Sequence[Record]) -> list[Example]:
     """Of seed records that have one of the categories; an instance's id is that of its task, a dot and a number."""
-    return [
-        Example(seed.id.split(".")[0], seed.instruction, seed.category) for seed in seeds if seed.category in CATEGORIES
-    ]
+    return [Example(task(seed), seed.instruction, seed.category) for seed in seeds if seed.category in CATEGORIES]
 
 
 def cross_validated(rows: Sequence[Example]) -> Agreement:
     """Each task's first example as a classifier sees it that was trained on all other tasks. About 2 s for 80."""
+    from threadpoolctl import threadpool_limits
+
     first = {row.task: row for row in reversed(rows)}
     said = {}
-    for task, row in first.items():
-        others = [other for other in rows if other.task != task]
-        said[task] = Classifier.train(others).predict([row.instruction])[0]
-    return agreement({task: row.category for task, row in first.items()}, said)
+    with threadpool_limits(1):  # products this small are slowed by threads, tenfold where others want the cores too
+        for name, row in first.items():
+            others = [other for other in rows if other.task != name]
+            said[name] = Classifier.train(others).predict([row.instruction])[0]
+    return agreement({name: row.category for name, row in first.items()}, said)
 
 
 def agreement(right: dict[str, str], said: dict[str, str]) -> Agreement:
     """How labels by id agree with the right ones: a classifier's, or a teacher's with those of the seeds."""
-    from bioinstruct_jax.preparation.agreement import kappa, wilson
+    from bioinstruct_jax.evaluation.agreement import kappa, wilson
 
     if not right:
         raise ValueError("no row has a category that the labels could be compared with")

@@ -95,8 +95,8 @@ def said(job: Generate, seeds: Sequence[Record]) -> str:
     return (
         f"{job.target:,} instructions, from nothing, by the share of the {job.asked} asked for that is accepted:\n"
         f"{columns(lines[0], lines[1:])}\n"
-        f"Assumed: {BYTES} bytes a token; new tasks as long as the seeds; {SPEED:.0f} tokens a second in each answer; as "
-        f"many requests at once as `limits.concurrency` allows. Budget: {within}."
+        f"Assumed: {BYTES} bytes a token; new tasks as long as the seeds; {SPEED:.0f} tokens a second in each answer; "
+        f"as many requests at once as `limits.concurrency` allows. Budget: {within}."
     )
 
 

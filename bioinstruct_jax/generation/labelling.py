@@ -1,8 +1,7 @@
 """The category of each accepted instruction, and how far whoever gave it agrees with the labels of the seeds."""
 
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 from bioinstruct_jax.api.client import Client
@@ -22,12 +21,17 @@ async def by_teacher(job: Generate, accepted: Sequence[Accepted], seeds: Sequenc
 
     Raises BudgetError or StoppedError as the client does; what was answered is in the journal.
     """
+    from bioinstruct_jax.generation.classifier import agreement
+
     name = job.categories.teacher or job.teachers[0].name
     own = [(seed.id, seed.instruction, seed.input) for seed in seeds if seed.category in CATEGORIES]
     of_seeds = await _asked(own, f"category/seeds/{name}", name, job.categories.rows, client)
     rows = [(row.id, row.instruction, row.input) for row in accepted]
     found = await _asked(rows, f"category/{name}", name, job.categories.rows, client)
-    return Labels(found, {"by": f"teacher {name}", "rubric": rubric.version(), **_agreement(seeds, of_seeds)})
+    told: dict[str, Any] = {"by": f"teacher {name}", "rubric": rubric.version()}
+    if own:
+        told |= asdict(agreement({seed.id: seed.category for seed in seeds if seed.category in CATEGORIES}, of_seeds))
+    return Labels(found, told)
 
 
 async def _asked(rows: list[Row], key: str, teacher: str, size: int, client: Client) -> dict[str, str]:
@@ -45,15 +49,14 @@ async def _asked(rows: list[Row], key: str, teacher: str, size: int, client: Cli
 
 def by_classifier(accepted: Sequence[Accepted], seeds: Sequence[Record]) -> "Labels":
     """By the local classifier, trained on the seeds' labels; its accuracy is that of cross-validation."""
-    from bioinstruct_jax.generation.classifier import Classifier, cross_validated
+    from bioinstruct_jax.generation.classifier import Classifier, cross_validated, examples
 
-    known = [seed for seed in seeds if seed.category in CATEGORIES]
-    if len({seed.category for seed in known}) < 2:
-        return Labels({}, {"by": "nobody: the seeds have no categories to learn from"})
-    told = {"by": "classifier trained on the seeds", **cross_validated(known)}
-    if not accepted:
-        return Labels({}, told)
-    given = Classifier.train(known).predict([row.instruction for row in accepted])
+    known = examples(seeds)
+    try:
+        told = {"by": "classifier trained on the seeds", **asdict(cross_validated(known))}
+        given = Classifier.train(known).predict([row.instruction for row in accepted])
+    except ValueError as error:  # seeds of the user's own, with too few categories to learn from
+        return Labels({}, {"by": f"nobody: {error}"})
     return Labels({row.id: label for row, label in zip(accepted, given, strict=True)}, told)
 
 
@@ -66,23 +69,3 @@ class Labels:
     def given(self, accepted: Sequence[Accepted]) -> list[Accepted]:
         """The rows with their categories; empty where nobody said."""
         return [replace(row, category=self.found.get(row.id, "")) for row in accepted]
-
-
-def _agreement(seeds: Sequence[Record], given: dict[str, str]) -> dict[str, Any]:
-    """Against the seeds' own labels: accuracy over those that were answered, kappa, and the confusions."""
-    from bioinstruct_jax.evaluation.agreement import kappa, wilson
-
-    known = {seed.id: seed.category for seed in seeds if seed.category in CATEGORIES}
-    pairs = Counter((known[id], given[id]) for id in known if id in given)
-    total, right = pairs.total(), sum(times for (own, other), times in pairs.items() if own == other)
-    table = [[pairs[own, other] for other in CATEGORIES] for own in CATEGORIES]
-    low, high = wilson(right, total) if total else (0.0, 1.0)
-    return {
-        "seeds": len(known),
-        "answered": total,
-        "accuracy": right / total if total else None,
-        "low": low,
-        "high": high,
-        "kappa": kappa(table).value if total else None,
-        "confusion": {own: {other: pairs[own, other] for other in CATEGORIES} for own in CATEGORIES},
-    }
