@@ -136,7 +136,7 @@ def _parts(node: Node, text: str, *, listed: bool) -> Iterator[_Part]:
         listed: it stands in an array or outermost, where an object without an instruction is an item gone wrong.
     """
     if node.entries is not None:
-        objects = any(isinstance(entry, Node) for entry in node.entries)
+        objects = any(isinstance(entry, Node) and entry.fields is not None for entry in node.entries)
         for found, run in groupby(node.entries, lambda entry: isinstance(entry, Node)):
             entries = list(run)
             if not found and objects:  # what was meant to be an object

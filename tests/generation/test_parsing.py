@@ -7,6 +7,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from bioinstruct_jax.generation import loose_json
 from bioinstruct_jax.generation.item import CATEGORIES, Broken, Item
 from bioinstruct_jax.generation.parsing import parse, parse_answer, parse_categories
 
@@ -121,6 +122,12 @@ def test_every_form_of_headings_holds_the_same_texts(form):
     ]
     if form == "list":
         assert [part.classification for part in found if isinstance(part, Item)] == [False, True, False]
+
+
+def test_a_number_alone_in_the_last_line_is_text():
+    # Mutation: every such number is cut off as the next item's.
+    text = "Instruction: Copy both doses.\nOutput:\n10.\n20.\n\nInstruction: Copy the dose.\nOutput: 5"
+    assert [part.output for part in items(text) if isinstance(part, Item)] == ["10.\n20.", "5"]
 
 
 def test_a_chart_of_intake_and_output_is_not_taken_apart_wrongly():
@@ -302,6 +309,8 @@ WIDE, MANY = 1_000_000, 200_000  # signs; brackets, which are read one by one
         "[[" + "}" * MANY,
         '["' + '"   ' * (WIDE // 4),
         '"' * WIDE,
+        '["' + ' x"y' * WIDE,
+        "[1, " * MANY,
         '["' + "\\" * WIDE,
         "{" + " " * WIDE,
         "{ " * (MANY // 2),
@@ -314,14 +323,36 @@ WIDE, MANY = 1_000_000, 200_000  # signs; brackets, which are read one by one
         "**" * (WIDE // 2),
         '{"instruction": "' + "(" * WIDE + '", "output": "' + "." * WIDE + '"}',
     ],
-    ids=range(19),
+    ids=range(21),
 )
 def test_a_million_characters_meant_to_hurt(text):
     # No clock: what needs time that grows with the square of the length does not end before the limit of every test.
-    # Mutation: `read` that begins again behind each bracket that it cannot close; `++` that becomes `+` in a heading.
+    # Mutation: `read` that goes on behind a quotation mark that nothing closes.
     assert parse(text, truncated=False)
     parse_answer(text)
     parse_categories(text, ["1"])
+
+
+class Counted:
+    """A pattern that counts the characters that it found."""
+
+    def __init__(self, pattern: re.Pattern[str]) -> None:
+        self.pattern, self.characters = pattern, 0
+
+    def match(self, text: str, place: int) -> re.Match[str] | None:
+        found = self.pattern.match(text, place)
+        self.characters += len(found[0]) if found else 0
+        return found
+
+
+@pytest.mark.parametrize("cut", [0, 1, 100, len(DUMPED) // 2])
+def test_no_character_is_read_twice(monkeypatch, cut):
+    # Mutation: reading that begins again behind a bracket that nothing closes.
+    counted = Counted(loose_json._TOKEN)
+    monkeypatch.setattr(loose_json, "_TOKEN", counted)
+    text = DUMPED[cut:] + '{"a": [{"b": ' * 10 + DUMPED[:-1]
+    assert len(parse(text, truncated=False)) > 3
+    assert 0.5 * len(text) < counted.characters <= len(text)
 
 
 def test_an_answer_of_five_megabytes():
