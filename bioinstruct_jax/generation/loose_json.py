@@ -68,13 +68,17 @@ class Node:
         if self.entries is not None:
             self.entries.append(value)
         elif self.fields is not None and self.due == "value" and self.key is not None:
-            self.sound &= self.key not in self.fields
-            self.fields[self.key] = value
+            twice = self.key in self.fields
+            self.sound &= not twice
+            self.fields[f"\0{len(self.fields)}" if twice else self.key] = value
             self.due = "comma"
-        elif self.due == "key" and isinstance(value, str) and not isinstance(value, Literal):
+        elif self.due in ("key", "comma") and isinstance(value, str) and not isinstance(value, Literal):
+            self.sound &= self.due == "key"
             self.key, self.due = value, "colon"
         else:
             self.sound = False
+            if self.fields is not None and isinstance(value, Node):
+                self.fields[f"\0{len(self.fields)}"] = value  # it has no name, and may hold items
 
     def sign(self, sign: str) -> None:
         """A comma or colon within."""

@@ -147,12 +147,11 @@ def _parts(node: Node, text: str, *, listed: bool) -> Iterator[_Part]:
         return
     fields = {key.strip().lower(): value for key, value in (node.fields or {}).items()}
     inner: list[_Part] = []
-    if "instruction" not in fields:
-        for value in fields.values():
-            if isinstance(value, Node):
-                inner += _parts(value, text, listed=False)
-    if inner:
-        yield from inner
+    for key, value in fields.items():  # of an item too, if a bracket went missing and it has swallowed others
+        if isinstance(value, Node) and ("instruction" not in fields or not (node.sound or key in FIELDS)):
+            inner += _parts(value, text, listed=False)
+    yield from inner
+    if inner and "instruction" not in fields:
         return
     begun = not node.hollow or (not node.closed and text[node.start + 1 : node.end].strip())
     if "instruction" in fields or "output" in fields or (listed and begun):

@@ -257,6 +257,7 @@ def test_any_text_is_items_and_broken_parts(text, truncated):
 
 @settings(max_examples=200, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, len(DUMPED)), st.integers(0, 3), SIGNS), min_size=1, max_size=2))
+@example([(11, 0, "{")])
 def test_damage_costs_the_items_near_it_and_no_other(changes):
     # Mutation: reading that ends at the first thing it does not understand.
     text = DUMPED
