@@ -87,6 +87,8 @@ class Client:
         self.redact = self.journal.redact = Redactor(keys.values())
         for name, server in self.servers.items():
             server.caller = Caller(server.endpoint, keys[name], self.redact)
+            if len(self.journal.ledger.streaks.get(name, {})) >= server.endpoint.limits.breaker:
+                await self._reopen(server)  # killed while it stopped
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -317,9 +319,7 @@ class Client:
             case Kind.TRANSIENT if attempt.number < limits.attempts:
                 self.check_halt()
                 return None
-        if isinstance(self._halt, StoppedError):  # while a server is out, nothing is an outcome
-            await self._reopen(server)
-            self.check_halt()
+        await self._check_outage(server)
         if verdict.kind is Kind.TRANSIENT:
             problem = f"given up after {attempt.number} attempts; the last: {verdict.problem}"
             self._counts.given_up += 1
@@ -328,15 +328,24 @@ class Client:
         self._counts.failed += 1
         about = {"key": attempt.key, "fingerprint": attempt.fingerprint, "endpoint": attempt.endpoint}
         await self.journal.add({"kind": "outcome", **about, "why": verdict.kind, "problem": problem})
+        await self._check_outage(server)
         streak = self.journal.ledger.streaks.get(server.name, {})
         if verdict.kind is not Kind.FILTERED and len(streak) >= limits.breaker:
-            await self._reopen(server)
-            self.stop(
-                f"endpoint {server.name} ({server.endpoint.base_url}): {len(streak)} requests one after another were "
-                f"refused or given up; the last: {problem}. They are asked again when the same command is started, "
-                "which is worth it once the server answers; limits.breaker says how many it takes"
+            self._halt_with(
+                StoppedError(
+                    f"endpoint {server.name} ({server.endpoint.base_url}): {len(streak)} requests one after another were "
+                    f"refused or given up; the last: {problem}. They are asked again when the same command is started, "
+                    "which is worth it once the server answers; limits.breaker says how many it takes"
+                )
             )
+            await self._check_outage(server)
         return self.journal.reply(*identity)
+
+    async def _check_outage(self, server: Server) -> None:
+        """While a server is out, nothing is an outcome."""
+        if isinstance(self._halt, StoppedError):
+            await self._reopen(server)
+            self.check_halt()
 
     async def _reopen(self, server: Server) -> None:
         """Take back what was refused or given up since the last answer: it was an outage, or a wrong setting."""
@@ -372,13 +381,17 @@ class Client:
         self._stop(StoppedError(self.redact(message)))
 
     def _stop(self, error: Exception) -> NoReturn:
+        self._halt_with(error)
+        raise error from None
+
+    def _halt_with(self, error: Exception) -> None:
+        """Have everything that waits end with this error, or with the first that there was."""
         self._halt = self._halt or error
         self._halted.set()
         self._settled.set()
         for server in self.servers.values():
             server.stage.close()
             server.gate.close()
-        raise error from None
 
     def check_halt(self) -> None:
         """Raise what everything was stopped for."""

@@ -11,7 +11,7 @@ class Counts:
     Attributes:
         sent: attempts; `answered`: replies with an answer; `replayed`: taken from the journal.
         failed: requests that have no answer for good, `given_up` among them after too many attempts.
-        in_flight: attempts on their way now; `waiting`: requests that wait for one.
+        in_flight: attempts on their way now; `waiting`: requests without a reply so far, those among them.
         retried: attempts that came to nothing, by reason.
         repeated: requests that were on their way when an earlier process was killed.
         uncertain_dollars: what lost attempts may have cost, at most; `reserved_dollars`: those on their way, at most.

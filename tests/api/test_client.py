@@ -125,16 +125,18 @@ def test_what_failed_for_good_is_an_outcome_and_is_not_asked_again(ask):
         assert len(server.seen) == seen
 
 
-def test_an_outage_stops_the_run_and_is_no_outcome(ask):
-    # Mutation: without `_reopen` the next run takes the outage for answers.
+@pytest.mark.parametrize("status", [400, 500])
+@pytest.mark.parametrize("concurrency", [1, 8])
+def test_an_outage_stops_the_run_and_is_no_outcome(ask, status, concurrency):
+    # Mutation: without either `_reopen` the next run takes some of the outage for answers.
     broken = True
-    with serve(lambda seen: error("down", 500) if broken else echo(seen)) as server:
-        limits = {"breaker": 3, "attempts": 2}
-        with pytest.raises(StoppedError, match="3 requests one after another"):
-            ask(endpoint(server.url, limits=limits), requests(40))
-        assert len(server.seen) < 80, "it did not go on against a server that is out"
+    with serve(lambda seen: error("down", status) if broken else echo(seen), latency=0.005) as server:
+        given = endpoint(server.url, limits={"breaker": 3, "attempts": 2, "concurrency": concurrency})
+        with pytest.raises(StoppedError, match="requests one after another"):
+            ask(given, requests(40))
+        assert len(server.seen) < 60, "it did not go on against a server that is out"
         broken = False
-        replies, counts = ask(endpoint(server.url, limits=limits), requests(40))
+        replies, counts = ask(given, requests(40))
         assert not [reply for reply in replies if reply.problem]
         assert counts.answered == 40
 
