@@ -15,6 +15,7 @@ from dataclasses import replace
 from typing import Any, NoReturn, Self
 
 from bioinstruct_jax.api import body as bodies
+from bioinstruct_jax.api import spending
 from bioinstruct_jax.api.answers import Attempt, Kind, Verdict
 from bioinstruct_jax.api.caller import Caller, Fault, Raw, key_of
 from bioinstruct_jax.api.counts import Counts
@@ -333,9 +334,9 @@ class Client:
         if verdict.kind is not Kind.FILTERED and len(streak) >= limits.breaker:
             self._halt_with(
                 StoppedError(
-                    f"endpoint {server.name} ({server.endpoint.base_url}): {len(streak)} requests one after another were "
-                    f"refused or given up; the last: {problem}. They are asked again when the same command is started, "
-                    "which is worth it once the server answers; limits.breaker says how many it takes"
+                    f"endpoint {server.name} ({server.endpoint.base_url}): {len(streak)} requests one after another "
+                    f"were refused or given up; the last: {problem}. They are asked again when the same command is "
+                    "started, which is worth it once the server answers; limits.breaker says how many it takes"
                 )
             )
             await self._check_outage(server)
@@ -354,27 +355,12 @@ class Client:
             await self.journal.send({"kind": "reopened", "endpoint": server.name, "requests": requests})
 
     def fits(self, more: Cost, *, alone: bool = False) -> bool:
-        """Whether the budget bears this much more, the worst of all that is on its way included (unless `alone`)."""
-        ledger = self.journal.ledger
-        total = ledger.spent + ledger.uncertain + more + (Cost() if alone else ledger.reserved)
-        dollars, tokens = self.budget.dollars, self.budget.tokens
-        return (dollars is None or total.price <= dollars * 1e12) and (tokens is None or total.tokens <= tokens)
+        """Whether the budget bears this much more, beside the worst of all that is on its way (unless `alone`)."""
+        return spending.fits(self.journal.ledger, self.budget, more, alone=alone)
 
     def over(self, more: Cost) -> NoReturn:
         """Stop: the budget does not bear this much more."""
-        ledger, budget = self.journal.ledger, self.budget
-        dollars = "no limit" if budget.dollars is None else f"{budget.dollars:.6g}"
-        tokens = "no limit" if budget.tokens is None else f"{budget.tokens:,}"
-        spent, may_be, reserved = ledger.spent, ledger.uncertain, ledger.reserved
-        self._stop(
-            BudgetError(
-                f"the budget is used up: {spent.dollars:.6g} dollars are spent, {may_be.dollars:.6g} may be, "
-                f"{reserved.dollars:.6g} are reserved, and the next request could cost {more.dollars:.6g} "
-                f"(budget.dollars: {dollars}); tokens: {spent.tokens:,}, {may_be.tokens:,}, {reserved.tokens:,} and "
-                f"{more.tokens:,} (budget.tokens: {tokens}). Raise the budget, or lower decoding.max_tokens, and start "
-                "the same command again"
-            )
-        )
+        self._stop(BudgetError(spending.used_up(self.journal.ledger, self.budget, more)))
 
     def stop(self, message: str) -> NoReturn:
         """Stop: a server will not answer."""

@@ -141,6 +141,19 @@ def test_an_outage_stops_the_run_and_is_no_outcome(ask, status, concurrency):
         assert counts.answered == 40
 
 
+def test_an_outage_is_taken_back_also_where_it_was_killed_while_it_stopped(ask, tmp_path):
+    # Mutation: without the look at the streak when the client opens, three stay given up.
+    broken = True
+    with serve(lambda seen: error("down", 500) if broken else echo(seen)) as server:
+        given = endpoint(server.url, limits={"breaker": 3, "attempts": 1, "concurrency": 1})
+        with pytest.raises(StoppedError):
+            ask(given, requests(9))
+        lines = (tmp_path / "journal.jsonl").read_bytes().splitlines(keepends=True)
+        (tmp_path / "journal.jsonl").write_bytes(b"".join(line for line in lines if b'"reopened"' not in line))
+        broken = False
+        assert not [reply for reply in ask(given, requests(9))[0] if reply.problem]
+
+
 def test_an_answer_in_between_closes_the_breaker_and_filters_do_not_count(ask):
     def script(seen):
         place = int(seen.prompt.split()[-1])

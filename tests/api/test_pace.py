@@ -61,14 +61,14 @@ def test_slow_start_one_cut_a_round_and_a_ceiling(monkeypatch):
     for _ in range(500):
         through(gate, int(gate.limit))
         gate.succeeded(clock.now, int(gate.limit))
-    assert gate.limit == pytest.approx(38), "up to what was borne, with a margin, and no further"
+    assert gate.limit == pytest.approx(40 * pace.MARGIN), "up to what was borne, with a margin, and no further"
     gate.overloaded(clock.now, 39, ours=True)
-    assert gate.limit == pytest.approx(38 * 0.9)
+    assert gate.limit == pytest.approx(40 * pace.MARGIN * 0.9)
     clock.now += pace.PROBE + 1
     for _ in range(500):
         through(gate, int(gate.limit))
         gate.succeeded(clock.now, int(gate.limit))
-    assert gate.limit < 40, "one more is tried, once"
+    assert gate.limit == pytest.approx(38 * pace.MARGIN + 1), "one more is tried, once"
 
 
 def test_limits_stay_between_one_and_most(monkeypatch):
