@@ -17,7 +17,7 @@ SHOWN = 300  # characters of what a server said
 _TRANSIENT = (408, 409, 425, 429)
 _STOPS = (401, 402, 403, 404)
 _FILTERED = ("content_filter", "content_policy", "content management policy", "responsibleaipolicy", "moderation")
-_FORMATS = ("response_format", "json_schema", "json_object", "guided_json", "structured output", "strict")
+_FORMATS = ("response_format", "json_schema", "json_object", "guided_json", "structured output")
 
 
 class Kind(StrEnum):
@@ -145,19 +145,30 @@ def said(value: Any, body: str) -> str:
 
 def _error(attempt: Attempt, status: int, value: Any, body: str) -> Verdict:
     told = f"HTTP {status}: {said(value, body)}"
-    words = body[:20_000].casefold()
+    words, why = body[:20_000].casefold(), _reasons(value)
     if 300 <= status < 400:
         return Verdict(Kind.REFUSED, problem=f"HTTP {status}: a redirect, which is not followed; is base_url right?")
     if status >= 500 or status in _TRANSIENT or status < 200:
         spent = status == 429 and ("insufficient_quota" in words or "billing_hard_limit" in words)
         return Verdict(Kind.STOP if spent else Kind.TRANSIENT, problem=told)
-    if any(word in words for word in _FILTERED):
+    if any(word in why for word in _FILTERED):
         return Verdict(Kind.FILTERED, finish="content_filter", problem=f"the server's content filter: {told}")
     if status in _STOPS:
         return Verdict(Kind.STOP, problem=told)
     if attempt.probe and status in (400, 422) and any(word in words for word in _FORMATS):
         return Verdict(Kind.UNSTRUCTURED, problem=told)
     return Verdict(Kind.REFUSED, problem=told)
+
+
+def _reasons(value: Any) -> str:
+    """What an error's object gives as its reason, in small letters; not the request, which some servers send back."""
+    error = value.get("error") if isinstance(value, dict) else None
+    if not isinstance(error, dict):
+        return error.casefold() if isinstance(error, str) else ""
+    inner = error.get("innererror")
+    told = [error.get(name) for name in ("message", "code", "type")]
+    told.append(inner.get("code") if isinstance(inner, dict) else None)
+    return " ".join(each for each in told if isinstance(each, str)).casefold()
 
 
 def _json(body: str) -> tuple[Any, str]:

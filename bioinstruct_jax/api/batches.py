@@ -21,6 +21,7 @@ from bioinstruct_jax.api.server import Server
 
 MOST_REQUESTS = 50_000  # in a file
 MOST_BYTES = 200_000_000
+AT_ONCE = 500  # results journaled together
 LONGEST_POLL = 60.0  # seconds between two looks at a batch
 PAGES = 20  # of the server's list of batches, newest first, 100 on each
 _ENDED = ("completed", "failed", "expired", "cancelled")
@@ -207,9 +208,12 @@ async def _end(
 ) -> list[tuple[Attempt, Verdict]]:
     """Journal what came back, and then what comes of it."""
     pairs = [(batch.attempts[place], found[place]) for place in sorted(found)]
-    verdicts = await client.journaled(pairs)
+    ended: list[tuple[Attempt, Verdict]] = []
+    for start in range(0, len(pairs), AT_ONCE):
+        some = pairs[start : start + AT_ONCE]
+        verdicts = await client.journaled(some)
+        ended += [(attempt, verdict) for (attempt, _), verdict in zip(some, verdicts, strict=True)]
     await client.journal.send({"kind": "finished", "batch": batch.number})
-    ended = [(attempt, verdict) for (attempt, _), verdict in zip(pairs, verdicts, strict=True)]
     for attempt, verdict in ended:
         await client.settle(server, attempt, verdict)
     return ended

@@ -368,7 +368,7 @@ class Client:
 
     def _stop(self, error: Exception) -> NoReturn:
         self._halt_with(error)
-        raise error from None
+        raise self._ended()
 
     def _halt_with(self, error: Exception) -> None:
         """Have everything that waits end with this error, or with the first that there was."""
@@ -382,7 +382,11 @@ class Client:
     def check_halt(self) -> None:
         """Raise what everything was stopped for."""
         if self._halt:
-            raise type(self._halt)(*self._halt.args)
+            raise self._ended()
+
+    def _ended(self) -> Exception:
+        """What everything was stopped for, anew for each who raises it: an exception collects tracebacks."""
+        return type(self._halt)(*self._halt.args) if self._halt else RuntimeError("nothing was stopped")
 
     async def nap(self, seconds: float) -> None:
         """Sleep, unless everything stops."""

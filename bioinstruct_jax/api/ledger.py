@@ -66,7 +66,7 @@ class Batch:
     name: str
     endpoint: str
     address: str
-    attempts: Mapping[int, Attempt]
+    attempts: dict[int, Attempt]
     file: str = ""
     id: str = ""
 
@@ -148,10 +148,8 @@ class Ledger:
         self.last_attempt = max(self.last_attempt, attempt.id)
         if (known := self.under_way.pop(attempt.id, None)) is not None:
             self.reserved -= worst(known)
-        batch = self.batches.get(attempt.batch)
-        if batch and attempt.id in batch.attempts:
-            left = {number: other for number, other in batch.attempts.items() if number != attempt.id}
-            self.batches[batch.number] = replace(batch, attempts=left)
+        if attempt.batch in self.batches:
+            self.batches[attempt.batch].attempts.pop(attempt.id, None)
         self.spent += cost(attempt, verdict.input_tokens, verdict.output_tokens)
         self.uncertain += cost(attempt, verdict.uncertain_input, verdict.uncertain_output)
         identity = (attempt.key, attempt.fingerprint)

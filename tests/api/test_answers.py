@@ -122,6 +122,14 @@ def test_a_refused_format_is_a_refusal_once_the_format_was_taken():
     assert read(replace(ATTEMPT, probe=False), 400, "response_format").kind is Kind.REFUSED
 
 
+def test_a_request_that_is_sent_back_is_no_reason():
+    # Mutation: looking for the filter's name in the whole body.
+    body = json.dumps({"detail": [{"msg": "too long", "input": "a talk on content_filter and moderation, restricted"}]})
+    assert said(body, 422).kind is Kind.REFUSED
+    azure = {"error": {"message": "no", "innererror": {"code": "ResponsibleAIPolicyViolation"}}}
+    assert said(json.dumps(azure), 400).kind is Kind.FILTERED
+
+
 def test_a_filter_is_no_answer_and_is_paid():
     verdict = said(completion("half a", finish="content_filter", usage=(9, 2)))
     assert (verdict.kind, verdict.text, verdict.input_tokens) == (Kind.FILTERED, "", 9)
