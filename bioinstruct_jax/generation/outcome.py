@@ -71,6 +71,8 @@ def told(
     priced = any(teacher.price for teacher in job.teachers)
     made = statistics(
         accepted,
+        ended={"reason": end.reason, "said": end.said, "target": job.target},
+        failed=pool.failed,
         seen=len(accepted) + len(rejected),
         rejected=Counter(row.reason for row in rejected),
         turned_down=Counter(row.teacher for row in rejected),
@@ -100,13 +102,7 @@ def told(
     compared = None
     if held_out is not None:
         compared = {"tasks": held_out.tasks, "missing": held_out.missing, "action": job.decontamination.action}
-    return {
-        "ended": {"reason": end.reason, "said": end.said, "target": job.target},
-        "prompt": {"version": prompts.VERSION, "hash": prompts.prompt_hash()},
-        "compared": compared,
-        "failed": dict(pool.failed),
-        **made,
-    }
+    return {"prompt": {"version": prompts.VERSION, "hash": prompts.prompt_hash()}, "compared": compared, **made}
 
 
 def write_page(

@@ -6,7 +6,8 @@ from typing import Any
 from upath import UPath
 
 from bioinstruct_jax import files
-from bioinstruct_jax.generation.item import Accepted, Rejected
+from bioinstruct_jax.generation.item import CATEGORIES, Accepted, Rejected
+from bioinstruct_jax.generation.verbs import MEASURED
 from bioinstruct_jax.reporting import browser, page, svg
 from bioinstruct_jax.reporting.browser import Cell, Column
 from bioinstruct_jax.reporting.sunburst import Slice, sunburst
@@ -84,6 +85,9 @@ def _sections(
     told: Mapping[str, Any], accepted: Iterable[Accepted], rejected: Iterable[Rejected], note: str
 ) -> Iterator[str]:
     yield page.lead(headline(told))
+    ended = told["ended"]
+    if ended["reason"] != "target":
+        yield page.note(f"Not finished: {ended['target']:,} are wanted. It ended ({ended['reason']}): {ended['said']}")
     if note:
         yield page.note(note)
     yield page.section("Requests, tokens and cost", *_totals(told))
@@ -128,7 +132,11 @@ def _totals(told: Mapping[str, Any]) -> list[str]:
         *_flat("", told["client"]),
         ["dollars for each accepted instruction", _dollars(totals["dollars_each"])],
     ]
-    return [page.table(["what", "how much"], rows)]
+    parts = [page.table(["what", "how much"], rows)]
+    if told["failed"]:
+        failed = [[problem, count] for problem, count in told["failed"].items()]
+        parts.append(page.folded("Requests without an answer", page.table(["why", "requests"], failed)))
+    return parts
 
 
 def _flat(name: str, values: Mapping[str, Any]) -> list[list[object]]:
@@ -141,7 +149,7 @@ def _flat(name: str, values: Mapping[str, Any]) -> list[list[object]]:
         elif name == "dollars":
             rows.append([said, _dollars(value)])
         else:
-            rows.append([said.replace("_", " "), "unknown" if value is None else value])
+            rows.append([said.replace("_", " "), value])
     return rows
 
 
@@ -181,17 +189,27 @@ def _categories(told: Mapping[str, Any]) -> list[str]:
     parts.append(page.table(["category", "rows", "share", categories["interval"], categories["paper"]], rows))
     if categories["none"]:
         parts.append(page.paragraph(f"{categories['none']:,} rows have no category; they are in no share."))
-    if told["agreement"]:
-        parts += [
-            page.paragraph("How well the categories agree with labels that were known:"),
-            page.table(["what", "value"], _flat("", told["agreement"])),
-        ]
-    return parts
+    return parts + _agreement(told["agreement"])
+
+
+def _agreement(found: Mapping[str, Any]) -> list[str]:
+    """Who gave the categories, and how far that agrees with the labels of the seeds."""
+    if "table" not in found:
+        return [page.paragraph(f"Categories were given by {found['by']}.")] if found else []
+    kappa = "undefined" if found["kappa"] is None else f"{found['kappa']:.2f}"
+    said = (
+        f"Categories were given by: {found['by']}. On {found['rows']} seed tasks, whose categories are known, it was "
+        f"right in {found['accuracy']:.0%} ({found['low']:.0%} to {found['high']:.0%}); always the commonest category "
+        f"would be in {found['majority']:.0%}. Cohen's kappa {kappa}; {found['unknown']} were given none."
+    )
+    names = [_words(name) for name in CATEGORIES]
+    rows = [[name, *row] for name, row in zip(names, found["table"], strict=True)]
+    return [page.paragraph(said), page.folded("Known and given categories", page.table(["known", *names], rows))]
 
 
 def _verbs(verbs: Mapping[str, Any]) -> list[str]:
     said = f"A root verb was found in {verbs['with_verb']:,} of {verbs['instructions']:,} instructions"
-    said += f", {verbs['different']:,} different ones."
+    said += f", {verbs['different']:,} different ones. {MEASURED}"
     if not verbs["common"]:
         return [page.paragraph(said)]
     slices = [Slice(one["verb"], one["rows"], list(one["objects"].items())) for one in verbs["common"]]
@@ -277,4 +295,4 @@ def _percent(share: float | None) -> str:
 
 
 def _dollars(value: float | None) -> str:
-    return "unknown" if value is None else f"${value:,.4f}"
+    return "no price" if value is None else f"${value:,.4f}"

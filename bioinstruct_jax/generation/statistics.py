@@ -29,6 +29,8 @@ class CountsError(ValueError):
 def statistics(
     accepted: Iterable[Accepted],
     *,
+    ended: Mapping[str, Any],
+    failed: Mapping[str, int],
     seen: int,
     rejected: Mapping[str, int],
     turned_down: Mapping[str, int],
@@ -41,6 +43,8 @@ def statistics(
     """All of it, as JSON takes it (texts may hold half surrogates: write it as ASCII). The rows are read once.
 
     Args:
+        ended: ``reason``, ``said`` and the ``target``.
+        failed: requests that have no answer, by problem.
         seen: items that answers held, broken ones too; each was accepted or rejected.
         rejected: how many by reason; ``turned_down``: the same ones by teacher.
         requests: number of a request and how many were accepted and rejected up to its end, in that order.
@@ -70,6 +74,8 @@ def statistics(
     lost = sum(rejected.values())
     spent = client.get("dollars", {}).get("spent")
     told: dict[str, Any] = {
+        "ended": dict(ended),
+        "failed": _ordered(failed),
         "totals": {
             "seen": seen,
             "accepted": rows,

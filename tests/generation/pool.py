@@ -86,6 +86,8 @@ def numbers(accepted: list[Accepted], rejected: list[Rejected]) -> dict[str, Any
     weights = [1 / (place + 1) for place in range(len(verbs))]
     good, bad = len(accepted), len(rejected)
     return {
+        "ended": {"reason": "target", "said": "", "target": good},
+        "failed": {"given up": 2},
         "seen": good + bad,
         "rejected": Counter(row.reason for row in rejected),
         "turned_down": Counter(row.teacher for row in rejected),
@@ -98,5 +100,15 @@ def numbers(accepted: list[Accepted], rejected: list[Rejected]) -> dict[str, Any
         },
         "roots": [(chance.choices(verbs, weights)[0], chance.choice(objects)) for _ in accepted],
         "decontamination": {"medqa": {"rouge_l": 2, "n_gram_13": 4}, "gad": {"n_gram_13": 1}},
-        "agreement": {"rows": 80, "agree": 73},
+        "agreement": {
+            "by": "a teacher",
+            "rows": 80,
+            "unknown": 1,
+            "accuracy": 0.9125,
+            "low": 0.83,
+            "high": 0.957,
+            "majority": 0.3375,
+            "kappa": 0.88,
+            "table": [[18, 0, 0, 0], [2, 24, 1, 0], [1, 1, 25, 0], [0, 1, 1, 6]],
+        },
     }

@@ -130,7 +130,11 @@ def test_root_verbs_and_their_objects():
 def test_a_long_series_is_thinned_and_keeps_its_end(requests):
     series = [(at, at // 2, at // 3) for at in range(1, requests + 1)]
     rows = [ACCEPTED[0]] * (requests // 2)
-    rest = numbers(rows, []) | {"requests": series, "rejected": {"a": requests // 3}}
+    rest = numbers(rows, []) | {
+        "requests": series,
+        "rejected": {"a": requests // 3},
+        "turned_down": {"one": requests // 3},
+    }
     kept = statistics(rows, **rest | {"seen": requests // 2 + requests // 3})["requests"]
     assert len(kept) <= 201
     assert kept[0] == list(series[0])
