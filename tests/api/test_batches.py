@@ -137,7 +137,7 @@ def test_large_ones_are_split_and_the_budget_holds(ask, monkeypatch):
     api = Batches()
     with serve(other=api) as server:
         ask(by_batch(server.url), requests(20))
-        assert [len(made["lines"]) for made in api.made] == [8, 8, 4]
+        assert sorted(len(made["lines"]) for made in api.made) == [4, 8, 8]
         monkeypatch.setattr(batches, "MOST_BYTES", 1000)
         more = [Request(f"m{place}", "teacher", (("user", f"question {place}"),)) for place in range(20)]
         ask(by_batch(server.url), more)

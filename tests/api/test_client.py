@@ -292,6 +292,14 @@ def test_requests_a_minute(ask):
         assert times[-1] - times[0] > (75 - 1200 * 0.05 - 1) / 20 * 0.9
 
 
+def test_tokens_a_minute(ask):
+    # Mutation: without the bucket of tokens they go in a moment.
+    with serve(lambda seen: Answer(usage=(10, 100))) as server:
+        ask(endpoint(server.url, limits={"tokens_per_minute": 120_000}), requests(70))
+        times = [seen.time for seen in server.seen]
+        assert times[-1] - times[0] > (69 * 110 - 120_000 * 0.05) / 2000 * 0.9
+
+
 def test_who_asks_for_the_same_at_once_pays_once(ask):
     with serve(latency=0.02) as server:
         replies, _ = ask(endpoint(server.url), [*requests(3), *requests(3)])
