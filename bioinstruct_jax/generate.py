@@ -129,6 +129,8 @@ def generate(job: Generate, shown: "list[Record]", options: Options) -> int:
         teachers = {teacher.name: teacher for teacher in job.teachers}
         client = Client(teachers, journal=journal, budget=job.budget, offline=options.replay or bool(options.audit))
         client.check()
+        for note in journal.notes():
+            progress.note(f"note: {note}")
         held_out = None
         if job.decontamination.corpora:
             progress.phase("reading evaluation rows")
@@ -154,7 +156,7 @@ async def ask(
     job: Generate, shown: "list[Record]", pool: "Pool", client: "Client", progress: "Progress"
 ) -> "tuple[End, Labels]":
     """Fill the pool, then have its rows categorised; ends early, with what there is, where it has to."""
-    from bioinstruct_jax.api.client import BudgetError, StoppedError
+    from bioinstruct_jax.api.errors import BudgetError, StoppedError
     from bioinstruct_jax.generation import asking, labelling
     from bioinstruct_jax.generation.outcome import line
 

@@ -325,6 +325,6 @@ def test_killed_at_random_it_makes_the_same_pool_and_repeats_only_what_was_in_fl
         if line["kind"] == "sent":
             times[line["key"]] = times.get(line["key"], 0) + 1
     repeated = sum(count - 1 for count in times.values())
-    assert repeated <= kills * 8
+    assert repeated <= kills * (8 + 4)  # in flight, or journaled and about to be sent
     assert statistics(tmp_path / "killed")["client"]["requests"]["repeated"] == repeated
     server.shutdown()

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from bioinstruct_jax.api.answers import Attempt
+from bioinstruct_jax.api.ledger import attempt_line
 from bioinstruct_jax.api.redact import LEAST, Redactor, silence
 from bioinstruct_jax.api.settings import Endpoint
 from bioinstruct_jax.data.guard import is_loopback
@@ -140,3 +142,10 @@ class Caller:
         what = " ".join(str(cause).split())[:200] or "no reason is given"
         told = self._redact(f"{type(cause).__name__}: {what}")
         return Fault("time-out" if late else "connection", told, charged=not unsent)
+
+
+def outcome_line(attempt: Attempt, raw: Raw | Fault) -> dict[str, Any]:
+    """The journal's line of what came back."""
+    if isinstance(raw, Fault):
+        return attempt_line("fault", attempt, why=raw.why, problem=raw.problem, charged=raw.charged)
+    return attempt_line("response", attempt, status=raw.status, headers=raw.headers, body=raw.body)

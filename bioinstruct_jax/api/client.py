@@ -17,8 +17,9 @@ from typing import Any, NoReturn, Self
 from bioinstruct_jax.api import body as bodies
 from bioinstruct_jax.api import spending
 from bioinstruct_jax.api.answers import Attempt, Kind, Verdict
-from bioinstruct_jax.api.caller import Caller, Fault, Raw, key_of
+from bioinstruct_jax.api.caller import Caller, Fault, Raw, key_of, outcome_line
 from bioinstruct_jax.api.counts import Counts
+from bioinstruct_jax.api.errors import BudgetError, StoppedError
 from bioinstruct_jax.api.journal import Journal
 from bioinstruct_jax.api.ledger import Cost, Id, attempt_line, worst
 from bioinstruct_jax.api.redact import Redactor
@@ -28,14 +29,6 @@ from bioinstruct_jax.api.settings import Budget, Endpoint
 from bioinstruct_jax.data import guard
 
 BACKOFF = 60.0  # seconds, the longest that a request waits of its own accord
-
-
-class BudgetError(Exception):
-    """The next request could cost more than is left. What was on its way was finished and is in the journal."""
-
-
-class StoppedError(Exception):
-    """A server will not answer: wrong key, unknown model, no credit, or one failure after another."""
 
 
 class Client:
@@ -400,13 +393,6 @@ class Client:
         if server.caller is None:
             raise RuntimeError("the client is not open: use `async with`")
         return server.caller
-
-
-def outcome_line(attempt: Attempt, raw: Raw | Fault) -> dict[str, Any]:
-    """The journal's line of what came back."""
-    if isinstance(raw, Fault):
-        return attempt_line("fault", attempt, why=raw.why, problem=raw.problem, charged=raw.charged)
-    return attempt_line("response", attempt, status=raw.status, headers=raw.headers, body=raw.body)
 
 
 def _reason(status: int) -> str:

@@ -12,7 +12,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeVar
 
-from bioinstruct_jax.api.client import BudgetError, Client, StoppedError
+from bioinstruct_jax.api.client import Client
+from bioinstruct_jax.api.errors import BudgetError, StoppedError
 from bioinstruct_jax.api.request import Reply, Request
 from bioinstruct_jax.data.records import Record
 from bioinstruct_jax.generation import answers, prompts

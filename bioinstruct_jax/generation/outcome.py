@@ -39,6 +39,7 @@ def line(job: Generate, pool: Pool, client: "Client", begun: float) -> str:
         f"requests {counts.answered:,} answered, {counts.in_flight} in flight",
         f"{counts.input_tokens + counts.output_tokens:,} tokens",
     ]
+    parts += [f"{name} is left alone for {duration(wait)}" for name, wait in counts.paused.items()]
     if any(teacher.price for teacher in job.teachers):
         limit = "" if job.budget.dollars is None else f" of {job.budget.dollars:,.2f}"
         projected = projection(job, pool, counts.dollars)

@@ -4,7 +4,8 @@ import json
 import pytest
 
 from bioinstruct_jax.api import batches
-from bioinstruct_jax.api.client import BudgetError, Client, StoppedError
+from bioinstruct_jax.api.client import Client
+from bioinstruct_jax.api.errors import BudgetError, StoppedError
 from bioinstruct_jax.api.journal import Journal
 from bioinstruct_jax.api.request import Request
 from bioinstruct_jax.api.settings import Budget, Price

@@ -9,7 +9,8 @@ from dataclasses import replace
 
 import pytest
 
-from bioinstruct_jax.api.client import BudgetError, Client, StoppedError
+from bioinstruct_jax.api.client import Client
+from bioinstruct_jax.api.errors import BudgetError, StoppedError
 from bioinstruct_jax.api.journal import Journal
 from bioinstruct_jax.api.request import Request
 from bioinstruct_jax.api.settings import Budget, Decoding, Endpoint, Price

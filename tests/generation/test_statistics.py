@@ -84,7 +84,7 @@ def test_nothing_accepted_is_no_error():
     ("changed", "said"),
     [
         ({"seen": 351}, "items seen: 350 instead of 351"),
-        ({"rejected": {"refusal": 149}}, "items seen: 349 instead of 350; rejected by request: 150 instead of 149"),
+        ({"rejected": {"refusal": 149}}, "items seen: 349 instead of 350; rejected by teacher: 150 instead of 149"),
         ({"requests": [(1, 199, 150)]}, "accepted by request: 199 instead of 200"),
         ({"roots": [("list", "")]}, "root verbs: 1 instead of 200"),
         ({"requests": [(1, 5, 0), (2, 4, 0)]}, r"runs back: \(1, 5, 0\), then \(2, 4, 0\)"),
