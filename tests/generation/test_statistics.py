@@ -49,6 +49,8 @@ def test_everything_is_counted():
 def test_the_same_rows_give_the_same_bytes():
     # Mutations: seeds or tasks in the order in which they were met; reasons of one count in theirs.
     one = {
+        "ended": {},
+        "failed": {},
         "seen": 4,
         "turned_down": {"one": 2},
         "requests": [],
