@@ -351,7 +351,8 @@ def test_what_is_no_text_has_no_answer_and_the_rest_goes_on(alpaca, monkeypatch,
 
 # -------------------------------------------------------------------- other processes
 
-ENVIRONMENT = {**os.environ, "XLA_FLAGS": "", "TERM": "xterm", "PYTHONUNBUFFERED": ""}
+ONE_DEVICE = os.environ["XLA_FLAGS"] + " --xla_force_host_platform_device_count=1"  # the last holds
+ENVIRONMENT = {**os.environ, "XLA_FLAGS": ONE_DEVICE, "TERM": "xterm", "PYTHONUNBUFFERED": ""}
 
 
 def _command(*options: object) -> list[str]:

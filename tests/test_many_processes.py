@@ -41,7 +41,7 @@ def _start(file: Path, count: int, *options: str) -> list[subprocess.Popen]:
     for index in range(count):
         home = file.parent / f"host{count}{index}"
         home.mkdir(exist_ok=True)
-        flags = f"--xla_force_host_platform_device_count={DEVICES // count}"
+        flags = f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count={DEVICES // count}"  # the last holds
         command = [sys.executable, "-m", "bioinstruct_jax.train", str(file), *options]
         if count > 1:
             command += [f"--coordinator=localhost:{port}", f"--processes={count}", f"--process={index}"]
