@@ -247,6 +247,7 @@ def test_a_teacher_that_repeats_itself_ends_the_run(words, tmp_path):
 
 
 def test_the_key_stands_in_nothing_that_is_written_or_said(words, tmp_path, monkeypatch, capsys):
+    # sdg_hub#517: an API key in the logs.
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     assert generate.main([*words, "--forms=[hub]"]) == 0
     said = capsys.readouterr()

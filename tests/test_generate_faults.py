@@ -90,6 +90,7 @@ def odd(seen: Seen) -> Answer:
 
 
 def test_odd_answers_lose_nothing_beside_them(tmp_path, capsys):
+    # The crashes that curator mended: missing usage, empty content, content_filter.
     with serve(odd) as server:
         code = generate.main(words(server.url, tmp_path / "out", "--target=60", "--teachers.0.limits.breaker=1000"))
         came = len(server.seen)

@@ -23,6 +23,9 @@ def test_the_wheel_holds_configs_seeds_and_the_tokenizer(tmp_path):
         for file in (ROOT / folder).rglob("*"):
             if file.is_file():
                 assert f"bioinstruct_jax/_resources/{file.relative_to(ROOT)}" in names
+    for file in (ROOT / "bioinstruct_jax").rglob("*"):  # styles and scripts of reports too
+        if file.is_file() and "__pycache__" not in file.parts:
+            assert str(file.relative_to(ROOT)) in names
     site = tmp_path / "site"
     with zipfile.ZipFile(wheel) as packed:
         packed.extractall(site)
