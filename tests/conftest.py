@@ -1,6 +1,8 @@
 """Eight CPU devices for every test; real corpora where BIOINSTRUCT_DATA names them."""
 
+import atexit
 import os
+import shutil
 import signal
 import tempfile
 from pathlib import Path
@@ -22,6 +24,7 @@ os.environ["XLA_FLAGS"] = " ".join(
 )
 # Many tests compile the same small programs: each is compiled once a session.
 os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="bioinstruct-jax-tests-")
+atexit.register(shutil.rmtree, os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True)
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
 os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
 
