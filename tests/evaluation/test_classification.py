@@ -62,8 +62,8 @@ def test_with_the_negative_class_micro_f1_is_accuracy_and_without_it_is_not():
 
 
 def test_labels_are_united_over_an_abstract():
-    # Two sentences of one abstract: what the one misses the other says. Mutations: scored by sentence, the last sentence's
-    # labels alone.
+    # Two sentences of one abstract: what the one misses the other says. Mutations: scored by
+    # sentence, the labels of the last sentence alone.
     gold = [("inducing angiogenesis",), ("resisting cell death",), (), ()]
     answers = [None, ("resisting cell death", "inducing angiogenesis"), (), None]
     documents = ["101", "101", "102", "103"]
