@@ -74,7 +74,7 @@ def parse(text: str, item: Entities, labels: tuple[str, ...]) -> Answer[tuple[Me
         label = _label(row.get("type"), labels, problems)
         if label is None:
             continue
-        places = _places(item, words, problems)
+        places = places_of(item, words, problems)
         if not places:
             problems["not in the text"] += 1
             continue
@@ -130,7 +130,7 @@ def _label(named: Any, labels: tuple[str, ...], problems: Counter[str]) -> str |
     return label
 
 
-def _places(item: Entities, words: str, problems: Counter[str]) -> list[Span]:
+def places_of(item: Entities, words: str, problems: Counter[str]) -> list[Span]:
     """Where the words stand, exactly; or but for case; or but for case, punctuation and blanks."""
     if places := occurrences(item, words):
         return places
