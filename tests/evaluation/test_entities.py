@@ -89,6 +89,12 @@ def test_relaxed_pairs_are_the_most_that_there_can_be(places, data):
     assert overlapping(gold, predicted)["Disease"] == overlapping(predicted, gold)["Disease"] == best
 
 
+def test_a_mention_gives_way_to_one_that_has_no_other():
+    # Mutation: nobody moves: the long one keeps the only partner of the short one within it.
+    long, short = Mention(0, 6, "Disease"), Mention(1, 2, "Disease")
+    assert overlapping({long, short}, {Mention(1, 2, "Disease"), Mention(4, 5, "Disease")})["Disease"] == 2
+
+
 def test_exact_and_relaxed_by_hand():
     gold = [[Mention(0, 3, "Disease"), Mention(5, 6, "Chemical")], []]
     predicted = [

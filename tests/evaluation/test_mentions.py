@@ -35,6 +35,9 @@ def test_words_of_two_types_take_two_places_where_there_are_two():
     item = sentence("lead and lead")
     assert align([("lead", C), ("lead", D)], item).mentions == (Mention(0, 1, C), Mention(2, 3, D))
     assert align([("lead", C), ("lead", D)], sentence("lead")).mentions == (Mention(0, 1, C), Mention(0, 1, D))
+    # Mutation: a place within another mention is no place while one of another type is.
+    found = align([("lead poisoning", D), ("lead", C), ("lead", D)], sentence("lead then lead poisoning"))
+    assert found.mentions == (Mention(0, 1, C), Mention(2, 3, D), Mention(2, 4, D))
 
 
 @pytest.mark.parametrize("order", [1, -1])
