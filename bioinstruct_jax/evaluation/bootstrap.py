@@ -49,6 +49,11 @@ def ratio(sums: np.ndarray) -> np.ndarray:
     return np.divide(sums[..., 0], sums[..., 1], out=np.zeros(sums.shape[:-1]), where=sums[..., 1] != 0)
 
 
+def of_items(scores: Sequence[float] | np.ndarray) -> np.ndarray:
+    """Scores of items [N] as counts [N, 2] whose `ratio` is their mean."""
+    return np.stack([np.asarray(scores, float), np.ones(len(scores))], axis=1)
+
+
 def by_document(counts: np.ndarray, documents: Sequence[str]) -> np.ndarray:
     """Counts of items [N, K] summed over their documents [D, K], in the order in which these are first named."""
     if len(counts) != len(documents):
@@ -83,6 +88,19 @@ def bootstrap(
     Raises:
         ValueError: counts of another shape or not finite, settings out of range, a score that is not a finite number.
     """
+    return with_draws(counts, score, resamples=resamples, seed=seed, level=level, method=method)[0]
+
+
+def with_draws(
+    counts: np.ndarray,
+    score: Score,
+    *,
+    resamples: int,
+    seed: int,
+    level: float,
+    method: Literal["BCa", "percentile"] = "BCa",
+) -> tuple[Estimate, np.ndarray]:
+    """As `bootstrap`, and the scores of the resamples; of none where there is no spread."""
     counts = np.asarray(counts, float)
     if counts.ndim != 2 or not np.isfinite(counts).all():
         raise ValueError(f"counts of shape {list(counts.shape)}: needs finite numbers, [documents, counts]")
@@ -90,18 +108,19 @@ def bootstrap(
         raise ValueError(f"resamples {resamples} and level {level}: needs 1 or more, and between 0 and 1")
     documents = len(counts)
     if not documents:
-        return Estimate(None, None, None, None, level, method, 0, "no item")
+        return Estimate(None, None, None, None, level, method, 0, "no item"), np.zeros(0)
     rows, times = np.unique(counts, axis=0, return_counts=True)
     total = times @ rows
     value = float(_scores(score, total[None])[0])
     if documents == 1:
-        return Estimate(value, None, None, None, level, method, 1, "one document: its spread is unknown")
+        return Estimate(value, None, None, None, level, method, 1, "one document: its spread is unknown"), np.zeros(0)
     left_out = _scores(score, total - rows)  # [U], each of `times` documents
     apart = (times @ left_out) / documents - left_out
     squares = float(times @ apart**2)
     error = float(np.sqrt((documents - 1) / documents * squares))
     if len(rows) == 1:
-        return Estimate(value, 0.0, value, value, level, method, documents, "all documents count the same")
+        same = Estimate(value, 0.0, value, value, level, method, documents, "all documents count the same")
+        return same, np.zeros(0)
     drawn = resampled(rows, times, score, resamples, seed)
     outer = np.array([(1 - level) / 2, (1 + level) / 2])
     note = ""
@@ -118,7 +137,7 @@ def bootstrap(
         else:
             method, note = "percentile", "BCa is undefined: every resample lies on one side of the score"
     low, high = np.quantile(drawn, outer)
-    return Estimate(value, error, float(low), float(high), level, method, documents, note)
+    return Estimate(value, error, float(low), float(high), level, method, documents, note), drawn
 
 
 def resampled(rows: np.ndarray, times: np.ndarray, score: Score, resamples: int, seed: int) -> np.ndarray:

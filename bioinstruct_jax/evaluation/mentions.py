@@ -9,6 +9,7 @@ from bioinstruct_jax.tasks.spans import Entities, Mention, ordered
 
 FOREIGN = "not in the text"
 REPEATED = "more often than in the text"
+UNPARSABLE = "unparsable"
 
 
 @dataclass(frozen=True)
@@ -56,3 +57,14 @@ def align(named: Sequence[tuple[str, str]], item: Entities) -> Aligned:
             problems[REPEATED if places else FOREIGN] += 1
             foreign[kind] += 1
     return Aligned(ordered(placed), dict(foreign), dict(problems))
+
+
+def tally(read: Sequence[Aligned | None]) -> dict[str, int]:
+    """What was read out of a split's outputs: mentions ``aligned``, ``unparsable`` outputs (None), and all problems."""
+    found = Counter(
+        {"aligned": sum(len(one.mentions) for one in read if one), UNPARSABLE: sum(one is None for one in read)}
+    )
+    found.update({FOREIGN: 0, REPEATED: 0})
+    for one in read:
+        found.update(one.problems if one else {})
+    return dict(found)

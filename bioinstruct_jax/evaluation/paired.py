@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from bioinstruct_jax.evaluation.bootstrap import BLOCK, RESAMPLES, Estimate, Score, bootstrap, resampled
+from bioinstruct_jax.evaluation.bootstrap import BLOCK, RESAMPLES, Estimate, Score, with_draws
 
 CLOSE = 1e-11  # differences of scores below this are rounding
 
@@ -106,13 +106,13 @@ def difference(
     def less(sums: np.ndarray) -> np.ndarray:
         return score(sums[..., first.shape[1] :]) - score(sums[..., : first.shape[1]])
 
-    estimate = bootstrap(both, less, resamples=resamples, seed=seed, level=level)
-    if estimate.low is None:
+    estimate, drawn = with_draws(both, less, resamples=resamples, seed=seed, level=level)
+    if estimate.value is None or estimate.low is None:
         return Difference(estimate, None, None)
-    rows, times = np.unique(both, axis=0, return_counts=True)
-    drawn = resampled(rows, times, less, resamples, seed)
+    if not len(drawn):
+        return Difference(estimate, 1.0 if abs(estimate.value) <= CLOSE else 2 / (resamples + 1), None)
     fewer = min(int((drawn <= CLOSE).sum()), int((drawn >= -CLOSE).sum()))
-    in_errors = estimate.value / estimate.error if estimate.value is not None and estimate.error else None
+    in_errors = estimate.value / estimate.error if estimate.error else None
     return Difference(estimate, min(1.0, 2 * (fewer + 1) / (resamples + 1)), in_errors)
 
 

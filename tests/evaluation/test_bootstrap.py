@@ -9,15 +9,11 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from bioinstruct_jax.evaluation import bootstrap as module
-from bioinstruct_jax.evaluation.bootstrap import bootstrap, by_document, ratio, resampled
+from bioinstruct_jax.evaluation.bootstrap import bootstrap, by_document, of_items, ratio, resampled
 
 
 def f1(sums):
     return ratio(np.stack([2 * sums[..., 0], sums[..., 1] + sums[..., 2]], -1))
-
-
-def items(values):
-    return np.stack([np.asarray(values, float), np.ones(len(values))], 1)
 
 
 def mentions(seed, documents):
@@ -64,14 +60,14 @@ def test_the_draws_are_those_of_documents_with_replacement():
 @settings(max_examples=30)
 def test_the_error_of_a_mean_is_the_textbook_one(values):
     # Mutation: the factor (n - 1) / n left out.
-    found = bootstrap(items(values), ratio, resamples=20)
+    found = bootstrap(of_items(values), ratio, resamples=20)
     assert found.error == pytest.approx(np.std(values, ddof=1) / len(values) ** 0.5, abs=1e-9)
 
 
 def test_the_error_of_a_share_is_that_which_is_published():
     # Llama-2-7B on MedQA: 31.97 +- 1.31; on MedMCQA 34.38 +- 0.73.
     for items_, right, error in ((1273, 407, 0.0131), (4183, 1438, 0.0073)):
-        found = bootstrap(items(np.arange(items_) < right), ratio, resamples=2000)
+        found = bootstrap(of_items(np.arange(items_) < right), ratio, resamples=2000)
         assert found.error == pytest.approx(error, abs=5e-5)
         assert found.high - found.low == pytest.approx(2 * 1.96 * found.error, rel=0.06)
 
@@ -80,9 +76,9 @@ def test_the_error_of_clustered_items_is_that_of_their_documents():
     # Every item four times within its document says no more than once. Mutation: rows not summed by document.
     right = np.random.default_rng(0).random(50) < 0.6
     names = [f"document {place}" for place in range(50) for _ in range(4)]
-    once = bootstrap(items(right), ratio)
-    clustered = bootstrap(by_document(items(np.repeat(right, 4)), names), ratio)
-    apart = bootstrap(items(np.repeat(right, 4)), ratio)
+    once = bootstrap(of_items(right), ratio)
+    clustered = bootstrap(by_document(of_items(np.repeat(right, 4)), names), ratio)
+    apart = bootstrap(of_items(np.repeat(right, 4)), ratio)
     assert (clustered.error, clustered.low, clustered.high) == pytest.approx((once.error, once.low, once.high))
     assert apart.error == pytest.approx(once.error * (49 / 199) ** 0.5)
     assert clustered.documents == 50
@@ -126,7 +122,7 @@ def test_intervals_hold_the_truth_as_often_as_they_say(method):
 
 def test_bca_leans_as_a_skewed_share_does():
     # 58 of 60. Mutation: the sign of `bias`.
-    bca, percentile = (bootstrap(items(np.arange(60) < 58), ratio, method=m) for m in ("BCa", "percentile"))
+    bca, percentile = (bootstrap(of_items(np.arange(60) < 58), ratio, method=m) for m in ("BCa", "percentile"))
     assert bca.low < percentile.low - 0.01
     assert bca.high <= percentile.high
 
@@ -135,8 +131,8 @@ def test_what_cannot_be_said_is_not_said():
     # No NaN and no warning (warnings are errors here), and a note wherever something is missing.
     with np.errstate(all="raise"):
         none = bootstrap(np.zeros((0, 2)), ratio)
-        one = bootstrap(items([1]), ratio)
-        equal = bootstrap(items([1, 1, 1]), ratio)
+        one = bootstrap(of_items([1]), ratio)
+        equal = bootstrap(of_items([1, 1, 1]), ratio)
         nothing = bootstrap(np.zeros((5, 3)), f1)
     assert (none.value, none.error, none.low, none.note) == (None, None, None, "no item")
     assert (one.value, one.error, one.low, one.documents) == (1.0, None, None, 1)

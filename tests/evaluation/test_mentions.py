@@ -9,7 +9,7 @@ from upath import UPath
 
 from bioinstruct_jax.evaluation import classification as scores
 from bioinstruct_jax.evaluation.entities import counts
-from bioinstruct_jax.evaluation.mentions import FOREIGN, REPEATED, align
+from bioinstruct_jax.evaluation.mentions import FOREIGN, REPEATED, align, tally
 from bioinstruct_jax.tasks import columns
 from bioinstruct_jax.tasks.spans import Entities, Mention
 
@@ -76,6 +76,18 @@ def test_as_it_stands_goes_before_any_other_way():
     item = sentence("Fever or fever")
     assert align([("fever", D)], item).mentions == (Mention(2, 3, D),)
     assert align([], item).mentions == ()
+
+
+def test_what_was_read_is_counted():
+    item = sentence("fever and rash")
+    read = [
+        align([("fever", D), ("Rash", D), ("cough", D)], item),
+        None,
+        align([("rash", D)] * 2, item),
+        align([], item),
+    ]
+    assert tally(read) == {"aligned": 3, "unparsable": 1, FOREIGN: 1, REPEATED: 1, "case": 1}
+    assert tally([]) == {"aligned": 0, "unparsable": 0, FOREIGN: 0, REPEATED: 0}
 
 
 @given(

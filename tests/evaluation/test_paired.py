@@ -8,12 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from bioinstruct_jax.evaluation.bootstrap import ratio
+from bioinstruct_jax.evaluation.bootstrap import of_items, ratio
 from bioinstruct_jax.evaluation.paired import difference, holm, mcnemar, permutation, places_of_same
-
-
-def items(values):
-    return np.stack([np.asarray(values, float), np.ones(len(values))], 1)
 
 
 def answers(seed, count, both=0.3, only_first=0.1, only_second=0.1):
@@ -52,7 +48,7 @@ def test_the_exact_permutation_test_is_that_of_scipy(seed):
     known = stats.permutation_test(
         (first, second), lambda a, b, axis: b.mean(axis) - a.mean(axis), permutation_type="samples", vectorized=True
     )
-    found = permutation(items(first), items(second), ratio)
+    found = permutation(of_items(first), of_items(second), ratio)
     assert found.exact
     assert found.arrangements == 512
     assert found.p == pytest.approx(known.pvalue, abs=1e-12)
@@ -85,12 +81,12 @@ def test_a_permutation_test_of_f1_tries_every_swap():
 def test_the_drawn_permutation_test_is_near_mcnemar_and_never_zero():
     # Mutation: the one that was seen is not counted: p of 0.
     first, second = answers(0, 400)
-    found = permutation(items(first), items(second), ratio)
+    found = permutation(of_items(first), of_items(second), ratio)
     assert not found.exact
     assert found.p == pytest.approx(mcnemar(first, second).p, abs=0.03)
-    apart = permutation(items(np.zeros(200)), items(np.ones(200)), ratio, resamples=999)
+    apart = permutation(of_items(np.zeros(200)), of_items(np.ones(200)), ratio, resamples=999)
     assert apart.p == pytest.approx(1 / 1000)
-    assert permutation(items(first)[::-1], items(second)[::-1], ratio).p == pytest.approx(found.p, abs=0.02)
+    assert permutation(of_items(first)[::-1], of_items(second)[::-1], ratio).p == pytest.approx(found.p, abs=0.02)
 
 
 def test_tests_reject_as_often_as_they_say_where_nothing_differs():
@@ -101,8 +97,12 @@ def test_tests_reject_as_often_as_they_say_where_nothing_differs():
         test = mcnemar(first, second)
         rejected["mcnemar"] += test.p < 0.05
         rejected["mid"] += test.mid_p < 0.05
-        rejected["permutation"] += permutation(items(first), items(second), ratio, resamples=300, seed=seed).p < 0.05
-        rejected["difference"] += difference(items(first), items(second), ratio, resamples=300, seed=seed).p < 0.05
+        rejected["permutation"] += (
+            permutation(of_items(first), of_items(second), ratio, resamples=300, seed=seed).p < 0.05
+        )
+        rejected["difference"] += (
+            difference(of_items(first), of_items(second), ratio, resamples=300, seed=seed).p < 0.05
+        )
     assert 4 <= rejected["mcnemar"] <= 30  # cautious
     for name in ("mid", "permutation", "difference"):
         assert 8 <= rejected[name] <= 30, name
@@ -113,13 +113,13 @@ def test_a_difference_is_that_of_the_items():
     random = np.random.default_rng(0)
     first = random.random(200)
     second = first + random.normal(0.03, 0.1, 200)
-    found = difference(items(first), items(second), ratio)
+    found = difference(of_items(first), of_items(second), ratio)
     error = np.std(second - first, ddof=1) / 200**0.5
     assert found.estimate.value == pytest.approx((second - first).mean())
     assert found.estimate.error == pytest.approx(error)
     assert found.in_errors == pytest.approx((second - first).mean() / error)
     assert found.p == pytest.approx(stats.ttest_rel(second, first).pvalue, rel=0.6)
-    swapped = difference(items(second), items(first), ratio)
+    swapped = difference(of_items(second), of_items(first), ratio)
     assert swapped.estimate.value == -found.estimate.value
     assert swapped.p == pytest.approx(found.p, abs=4e-3)
 
@@ -128,7 +128,7 @@ def test_the_interval_of_a_difference_holds_it_as_often_as_it_says():
     inside = []
     for seed in range(300):
         first, second = answers(seed, 100, 0.4, 0.1, 0.2)
-        found = difference(items(first), items(second), ratio, resamples=300, seed=seed).estimate
+        found = difference(of_items(first), of_items(second), ratio, resamples=300, seed=seed).estimate
         inside.append(found.low <= 0.1 <= found.high)
     assert 0.90 <= np.mean(inside) <= 0.98
 
@@ -136,12 +136,14 @@ def test_the_interval_of_a_difference_holds_it_as_often_as_it_says():
 def test_models_that_do_the_same_do_not_differ():
     right = np.array([1, 0, 1, 1])
     for same in (right, right[:1], right[:0], np.zeros(3)):
-        found = difference(items(same), items(same), ratio)
+        found = difference(of_items(same), of_items(same), ratio)
         assert found.estimate.value in (0.0, None)
         assert found.p in (1.0, None)
         assert found.in_errors is None
-        assert permutation(items(same), items(same), ratio).p == 1.0
-    one = permutation(items([0]), items([1]), ratio)
+        assert permutation(of_items(same), of_items(same), ratio).p == 1.0
+    always = difference(of_items(np.zeros(9)), of_items(np.ones(9)), ratio, resamples=199)
+    assert (always.estimate.value, always.p, always.in_errors) == (1.0, 0.01, None)
+    one = permutation(of_items([0]), of_items([1]), ratio)
     assert (one.difference, one.p, one.exact, one.arrangements) == (1.0, 1.0, True, 2)
 
 

@@ -7,8 +7,6 @@ from hypothesis import strategies as st
 from bioinstruct_jax.evaluation.tags import conlleval, strict, tags
 from bioinstruct_jax.tasks.spans import Mention
 
-seqeval = pytest.importorskip("seqeval", reason="seqeval is not installed: it is in the extra `test`")
-
 TAGS = st.sampled_from(["O", "B-Disease", "I-Disease", "B-Chemical", "I-Chemical"])
 BARE = st.sampled_from(["O", "B", "I"])
 
@@ -16,6 +14,7 @@ BARE = st.sampled_from(["O", "B", "I"])
 @given(st.lists(TAGS, max_size=12) | st.lists(BARE, max_size=12))
 def test_mentions_are_those_of_seqeval(row):
     # Mutations: an I of another type goes on; `lenient` in strict; the last mention forgotten.
+    pytest.importorskip("seqeval", reason="seqeval is not installed: it is in the extra `test`")
     from seqeval.metrics.sequence_labeling import get_entities
     from seqeval.scheme import IOB2, Tokens
 
