@@ -5,7 +5,8 @@ of n-grams: `bleu_counts` and `chrf_counts` say what each text adds, `bleu` and 
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache
 
 import numpy as np
 
@@ -27,11 +28,7 @@ def rouge(references: Sequence[str], outputs: Sequence[str], *, stem: bool = Fal
         ValueError: not as many outputs as references.
     """
     _same_number(references, outputs)
-    tokens = words
-    if stem:
-        from rouge_score.tokenizers import DefaultTokenizer
-
-        tokens = DefaultTokenizer(use_stemmer=True).tokenize
+    tokens = _stemmer() if stem else words
     found = np.zeros((len(outputs), 3))
     for item, (reference, output) in enumerate(zip(references, outputs, strict=True)):
         vocabulary = Vocabulary()
@@ -44,6 +41,14 @@ def rouge(references: Sequence[str], outputs: Sequence[str], *, stem: bool = Fal
             found[item, column] = longest.f1(shared, len(first), len(second))
         found[item, 2] = longest.of_ids(truth, said)
     return found
+
+
+def _stemmer() -> Callable[[str], list[str]]:
+    """rouge-score's tokens of a text with stemming; each word is stemmed once."""
+    from rouge_score.tokenizers import DefaultTokenizer
+
+    stemmed = cache(DefaultTokenizer(use_stemmer=True).tokenize)  # of a word: one token or none
+    return lambda text: [token for word in words(text) for token in stemmed(word)]
 
 
 def bleu_counts(references: Sequence[str], outputs: Sequence[str]) -> np.ndarray:
