@@ -128,7 +128,7 @@ def with_draws(
         below = float((drawn < value).mean() + (drawn <= value).mean()) / 2
         if 0 < below < 1:
             bias = NORMAL.inv_cdf(below)
-            skew = float(times @ apart**3) / (6 * squares**1.5) if squares else 0.0
+            skew = float(times @ (apart / np.sqrt(squares)) ** 3) / 6 if squares else 0.0
             shifted = [bias + NORMAL.inv_cdf(share) for share in outer]
             if max(skew * place for place in shifted) < 1:
                 outer = np.array([NORMAL.cdf(bias + place / (1 - skew * place)) for place in shifted])
