@@ -3,13 +3,14 @@
 The same command goes on where it stopped, and filters again, at no cost, with whatever filters the settings have now.
 
 Exit code: 0 the target is reached, 2 unusable settings or input, 3 ended before the target by a limit of the settings
-(budget, most_requests, patience), 4 stopped by the server (key, model, too many errors), 75 SIGTERM, 130 interrupted.
+(budget, most_requests, patience; with --replay, the journal), 4 stopped by the server (key, model, too many errors), 75
+SIGTERM, 130 interrupted.
 """
 
 import asyncio
 import signal
 import sys
-import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field, model_validator
@@ -35,7 +36,7 @@ EXAMPLES = (
     "bioinstruct --decontamination.corpora=MY_CORPORA",
     "bioinstruct --audit=200",
 )
-CODES = {"target": 0, "most_requests": 3, "patience": 3, "budget": 3, "stopped": 4}
+CODES = {"target": 0, "most_requests": 3, "patience": 3, "journal": 3, "budget": 3, "stopped": 4}
 
 
 @config
@@ -116,8 +117,9 @@ def preview(job: Generate, shown: "list[Record]", count: int) -> None:
 def generate(job: Generate, shown: "list[Record]", options: Options) -> int:
     """Ask, filter, give categories, write; returns the exit code."""
     from bioinstruct_jax.api.client import Client
+    from bioinstruct_jax.api.errors import BudgetError
     from bioinstruct_jax.api.journal import Journal
-    from bioinstruct_jax.generation import folder, outcome, prompts
+    from bioinstruct_jax.generation import folder, labelling, outcome, prompts
     from bioinstruct_jax.generation.contamination import HeldOut
     from bioinstruct_jax.generation.pool import Pool
     from bioinstruct_jax.generation.seeds import seeds_hash
@@ -137,6 +139,9 @@ def generate(job: Generate, shown: "list[Record]", options: Options) -> int:
             held_out = HeldOut.read(job.decontamination, progress.update)
         pool = Pool(job, shown, prompt=origin["prompt"], held_out=held_out)
         end, labels = asyncio.run(ask(job, shown, pool, client, progress))
+        if job.categories.by == "classifier" and not end.signal:  # here, where a signal ends it
+            progress.phase("giving categories")
+            labels = labelling.by_classifier(pool.accepted, shown)
         accepted = labels.given(pool.accepted)
         if options.audit:
             from bioinstruct_jax.generation import sheets
@@ -149,16 +154,17 @@ def generate(job: Generate, shown: "list[Record]", options: Options) -> int:
         outcome.write_page(out, job, told, accepted, pool.rejected)
         folder.write(out, job, accepted, pool.rejected, told)
     print(outcome.said(told, out))
-    return (75 if end.signal == signal.SIGTERM else 130) if end.signal else CODES[end.reason]
+    if end.signal:
+        return 75 if end.signal == signal.SIGTERM else 130
+    return CODES[end.reason] or (0 if labels.failure is None else 3 if isinstance(labels.failure, BudgetError) else 4)
 
 
 async def ask(
     job: Generate, shown: "list[Record]", pool: "Pool", client: "Client", progress: "Progress"
 ) -> "tuple[End, Labels]":
     """Fill the pool, then have its rows categorised; ends early, with what there is, where it has to."""
-    from bioinstruct_jax.api.errors import BudgetError, StoppedError
     from bioinstruct_jax.generation import asking, labelling
-    from bioinstruct_jax.generation.outcome import line
+    from bioinstruct_jax.generation.outcome import Rate, line
 
     task = asyncio.current_task()
     assert task is not None
@@ -174,23 +180,24 @@ async def ask(
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop, number)
     labels = labelling.Labels({}, {"by": "nobody"})
-    begun = time.monotonic()
-    try:
-        async with client:
-            progress.phase("asking")
-            end = await asking.fill(
-                job, shown, pool, client, lambda: progress.told(pool.count, job.target, line(job, pool, client, begun))
-            )
-            if job.categories.by == "teacher" and end.reason != "stopped":
+    rate, by_teacher = Rate(), job.categories.by == "teacher"
+
+    def told() -> None:
+        progress.told(pool.count, job.target, line(job, pool, client, rate))
+
+    end = asking.End("interrupted")
+    progress.phase("asking")
+    async with client:
+        try:
+            end = await asking.fill(job, shown, pool, client, told)
+            if by_teacher:
                 progress.phase("giving categories")
-                labels = await labelling.by_teacher(job, pool.accepted, shown, client)
-    except asyncio.CancelledError:
-        end = asking.End("interrupted", "interrupted", received[0])
-    except (BudgetError, StoppedError) as error:  # while categories were given
-        end = asking.End("budget" if isinstance(error, BudgetError) else "stopped", f"categories: {error}")
-    if job.categories.by == "classifier" and end.reason != "interrupted":
-        progress.phase("giving categories")
-        labels = labelling.by_classifier(pool.accepted, shown)
+                more = end.reason not in ("budget", "stopped")
+                labels = await labelling.by_teacher(job, pool.accepted, shown, client, ask=more)
+        except asyncio.CancelledError:
+            end = replace(end, reason="interrupted", said="the same command goes on", signal=received[0])
+            if by_teacher:
+                labels = await labelling.by_teacher(job, pool.accepted, shown, client, ask=False)
     return end, labels
 
 

@@ -258,7 +258,11 @@ def _check(tree: _Tree, job: type[Job]) -> tuple[Job | None, list[str]]:
     try:
         return TypeAdapter(job).validate_python(tree.value), []
     except ValidationError as error:
-        return None, [tree.origin(one["loc"]) + _problem(one, job) for one in error.errors(include_url=False)]
+        found = error.errors(include_url=False)
+        # A list whose items are wrong is not too short as well.
+        wrong = {one["loc"][:-1] for one in found} | {one["loc"][:1] for one in found if len(one["loc"]) > 1}
+        found = [one for one in found if one["type"] != "too_short" or one["loc"] not in wrong]
+        return None, [tree.origin(one["loc"]) + _problem(one, job) for one in found]
 
 
 _NEEDS = {

@@ -99,7 +99,8 @@ def test_other_filters_and_a_higher_target_use_what_is_paid_for(words, tmp_path)
     assert generate.main([*words[:-1], "--target=12", "--replay"]) == 0
     assert rows(out) == first[:12]
     # stricter filters from the journal alone: fewer rows, nothing asked
-    assert generate.main([*words, "--filters.rouge_l=0.4", "--replay"]) in (0, 4)
+    assert generate.main([*words, "--filters.rouge_l=0.4", "--replay"]) == 3
+    assert statistics(out)["ended"]["reason"] == "journal"
     assert statistics(out)["client"]["requests"]["sent"] == 0
     assert all(row["similarity"] <= 0.4 for row in rows(out))
     # a higher target goes on from there
@@ -329,3 +330,69 @@ def test_killed_at_random_it_makes_the_same_pool_and_repeats_only_what_was_in_fl
     assert repeated <= kills * (8 + 4)  # in flight, or journaled and about to be sent
     assert statistics(tmp_path / "killed")["client"]["requests"]["repeated"] == repeated
     server.shutdown()
+
+
+def test_categories_of_a_teacher_are_kept_whatever_the_filters_are(words, tmp_path, capsys):
+    # Mutation: batches found by their composition alone: other filters lose every category, or pay for them again.
+    out, asked = tmp_path / "out", [*words, "--categories.by=teacher"]
+    assert generate.main(asked) == 0
+    first = {row["id"]: row["category"] for row in rows(out)}
+    assert all(first.values())
+    assert generate.main([*asked, "--target=17", "--replay"]) == 0
+    assert {row["id"]: row["category"] for row in rows(out)} == {id: first[id] for id in list(first)[:17]}
+    assert generate.main([*asked, "--target=17", "--categories.rows=7"]) == 0
+    assert statistics(out)["client"]["requests"]["sent"] == 0
+    assert generate.main([*asked, "--target=34"]) == 0
+    more = {row["id"]: row["category"] for row in rows(out)}
+    assert all(more.values())
+    assert first.items() <= more.items()
+
+
+def test_a_run_folder_of_another_verb_is_left_alone(words, tmp_path, capsys):
+    # Mutation: any folder with a config.yaml taken for a generation.
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/config.yaml").write_text("precious: 1\n")
+    assert generate.main(words) == 2
+    assert "nothing is overwritten" in capsys.readouterr().err
+    assert (tmp_path / "out/config.yaml").read_text() == "precious: 1\n"
+
+
+def test_what_a_kill_left_of_the_settings_is_no_obstacle(words, tmp_path):
+    # Killed before the settings were written, or while they were: they are written beside and put in place whole.
+    assert generate.main(words) == 0
+    before = made(tmp_path / "out")
+    (tmp_path / "out/config.yaml").unlink()
+    (tmp_path / "out/.config.yaml.new").write_text("targ")
+    assert generate.main(words) == 0
+    assert made(tmp_path / "out") == before
+
+
+def test_a_budget_that_ends_in_the_second_pass_loses_nothing(words, tmp_path):
+    # Mutation: seen counted as accepted and rejected.
+    more = ["--answers.by=second_pass", "--teachers.0.price={input: 100, output: 1000}", "--target=200"]
+    more += ["--teachers.0.decoding.max_tokens=2000", "--budget.dollars=9"]
+    assert generate.main([*words, *more]) == 3
+    told = statistics(tmp_path / "out")["totals"]
+    assert told["seen"] == told["accepted"] + told["rejected"] + told["waiting"]
+    assert told["waiting"]
+    assert generate.main([*words, *more, "--budget.dollars=20"]) == 3
+    assert statistics(tmp_path / "out")["totals"]["accepted"] > told["accepted"]
+
+
+def test_batches_bring_the_same_as_single_requests(words, tmp_path):
+    # Mutation: the lines of a batch taken in the order in which they come, which the server shuffles.
+    from tests.api.batch_server import Batches
+    from tests.api.server import completion, serve
+
+    teacher = scripted_teacher.Teacher()
+
+    def answer(asked):
+        return {"status_code": 200, "body": json.loads(completion(teacher.answer(asked["body"]["messages"])))}
+
+    plain = [words[0], *words[2:4], "--answers.by=second_pass", "--target=20"]
+    assert generate.main([*plain, f"--out={tmp_path}/single"]) == 0
+    with serve(other=Batches(answer, polls=0)) as server:
+        batch = [*plain, f"--out={tmp_path}/batch", f"--teachers.0.base_url={server.url}", "--teachers.0.batch=on"]
+        assert generate.main(batch) == 0
+        assert not server.seen
+    assert made(tmp_path / "batch") == made(tmp_path / "single")

@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from bioinstruct_jax.data.guard import is_loopback
 
 CONNECT = 20.0  # seconds in which a connection is made, or not
 IDLE = 4.0  # seconds that a connection waits for its next use; servers close theirs after five or more
+MOST_BYTES = 32 << 20  # of a response
 _HEADERS = ("host", "accept", "accept-encoding", "connection", "content-length", "content-type", "transfer-encoding")
 _KEPT = ("retry-after", "retry-after-ms", "x-request-id", "request-id", "date", "content-type", "location")
 
@@ -75,6 +76,7 @@ class Caller:
             for name in [name for name in request.headers if name.lower() not in _HEADERS]:
                 del request.headers[name]
             request.headers["user-agent"] = "bioinstruct-jax"
+            request.headers["accept-encoding"] = "identity"  # what is unpacked cannot be bounded
             if key:
                 request.headers["authorization"] = f"Bearer {key}"
 
@@ -87,10 +89,12 @@ class Caller:
             base_url=endpoint.base_url,
             max_retries=0,
             http_client=httpx2.AsyncClient(
+                transport=_bounded(
+                    httpx2.Limits(max_connections=most + 8, max_keepalive_connections=most, keepalive_expiry=IDLE)
+                ),
                 trust_env=False,
                 follow_redirects=False,
                 timeout=httpx2.Timeout(self._timeout, connect=min(self._timeout, CONNECT), pool=None),
-                limits=httpx2.Limits(max_connections=most + 8, max_keepalive_connections=most, keepalive_expiry=IDLE),
                 event_hooks={"request": [only_ours]},
             ),
         )
@@ -149,3 +153,31 @@ def outcome_line(attempt: Attempt, raw: Raw | Fault) -> dict[str, Any]:
     if isinstance(raw, Fault):
         return attempt_line("fault", attempt, why=raw.why, problem=raw.problem, charged=raw.charged)
     return attempt_line("response", attempt, status=raw.status, headers=raw.headers, body=raw.body)
+
+
+def _bounded(limits: Any) -> Any:
+    """A transport that gives up a response of more than `MOST_BYTES`: it would fill the journal, and memory before."""
+    import httpx2
+
+    class Body(httpx2.AsyncByteStream):
+        def __init__(self, stream: Any) -> None:
+            self._stream = stream
+
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            size = 0
+            async for part in self._stream:
+                size += len(part)
+                if size > MOST_BYTES:
+                    raise httpx2.ReadError(f"the answer has more than {MOST_BYTES:,} bytes")
+                yield part
+
+        async def aclose(self) -> None:
+            await self._stream.aclose()
+
+    class Bounded(httpx2.AsyncHTTPTransport):
+        async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+            response = await super().handle_async_request(request)
+            response.stream = Body(response.stream)
+            return response
+
+    return Bounded(trust_env=False, limits=limits)

@@ -53,7 +53,7 @@ class Client:
             restricted: how many of the texts that will be sent are restricted.
             offline: nothing is sent; what the journal does not answer stops the run.
         """
-        self.journal, self.budget, self._offline = journal, budget, offline
+        self.journal, self.budget, self.offline = journal, budget, offline
         self._restricted = restricted
         self._counts = Counts()
         self.servers = {name: Server(name, endpoint, journal) for name, endpoint in endpoints.items()}
@@ -69,13 +69,13 @@ class Client:
 
         Raises ValueError that says what to do.
         """
-        for name, server in self.servers.items() if not self._offline else ():
+        for name, server in self.servers.items() if not self.offline else ():
             guard.check_endpoint(server.endpoint.base_url, restricted=self._restricted)
             key_of(name, server.endpoint)
 
     async def __aenter__(self) -> Self:
         self.check()
-        if self._offline:
+        if self.offline:
             return self
         keys = {name: key_of(name, server.endpoint) for name, server in self.servers.items()}
         self.redact = self.journal.redact = Redactor(keys.values())
@@ -122,7 +122,7 @@ class Client:
         identity = (request.key, server.fingerprint(request))
         if reply := self.replay(identity):
             return reply
-        if self._offline:
+        if self.offline:
             self.stop(f"the journal has no answer to {request.key}, and nothing is to be asked")
         lock = self._locks.setdefault(identity, asyncio.Lock())
         async with lock:  # who asks for the same meanwhile gets the same reply
@@ -145,7 +145,7 @@ class Client:
         by_batch = {
             name: list[Request]()
             for name, server in self.servers.items()
-            if server.endpoint.batch == "on" and not self._offline
+            if server.endpoint.batch == "on" and not self.offline
         }
         for request in requests:
             if request.endpoint in by_batch:

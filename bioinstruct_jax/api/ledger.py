@@ -84,6 +84,7 @@ class Ledger:
         streaks: of each endpoint, the requests refused or given up since its last answer, in order, with the problem.
         modes: of each address, the response_format that it was found to take.
         batches: those not yet finished, by number.
+        memos: what whoever asks keeps beside the answers, by name.
     """
 
     replies: dict[Id, Reply] = field(default_factory=dict)
@@ -95,6 +96,7 @@ class Ledger:
     streaks: dict[str, dict[Id, str]] = field(default_factory=dict)
     modes: dict[str, str] = field(default_factory=dict)
     batches: dict[int, Batch] = field(default_factory=dict)
+    memos: dict[str, str] = field(default_factory=dict)
     last_attempt: int = 0
     last_batch: int = 0
 
@@ -126,6 +128,8 @@ class Ledger:
                 self.streaks[line["endpoint"]] = {}
             case "structured":
                 self.modes[line["address"]] = line["mode"]
+            case "memo":
+                self.memos[str(line["name"])] = str(line["value"])
             case "batch" | "uploaded" | "submitted" | "finished":
                 self._batch(line)
             case other:

@@ -4,6 +4,7 @@ import asyncio
 import email.utils
 import heapq
 import itertools
+import math
 import time
 from collections.abc import Mapping
 
@@ -184,6 +185,6 @@ def retry_after(headers: Mapping[str, str], now: float) -> float | None:
                 seconds = email.utils.parsedate_to_datetime(value).timestamp() - now
             except (ValueError, TypeError, OverflowError, IndexError):
                 continue
-        if seconds == seconds:  # not NaN
+        if math.isfinite(seconds):
             return max(0.0, seconds)
     return None

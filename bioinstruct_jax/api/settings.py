@@ -73,7 +73,11 @@ class Endpoint:
     )
     model: Annotated[Name, Field(description="as the server calls it")]
     key_env: Annotated[
-        str, Field(min_length=1, description="environment variable of the key; on this machine it may be unset")
+        str,
+        Field(
+            pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$",
+            description="name of the environment variable that holds the key; on this machine it may be unset",
+        ),
     ] = "OPENAI_API_KEY"
     structured: Annotated[
         Literal["auto", "schema", "json", "off"],

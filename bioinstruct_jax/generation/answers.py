@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from bioinstruct_jax.api.request import Reply, Request
 from bioinstruct_jax.generation import prompts
+from bioinstruct_jax.generation.filters import excess
 from bioinstruct_jax.generation.job import Generate
 from bioinstruct_jax.generation.parsing import parse_answer
 from bioinstruct_jax.generation.pool import Answer, Candidate
@@ -45,11 +46,11 @@ def settled(job: Generate, candidate: Candidate, asked: Sequence[Request], repli
     answers: list[Answer] = []
     problems: list[str] = []
     for request, reply in zip(asked, replies, strict=True):
-        made = _read(candidate, request, reply)
+        made = _read(candidate, request, reply, job.filters.most_output_words)
         answers += [] if made.reason else [made]
         problems += [f"{request.endpoint}: {made.detail}"] if made.reason else []
     if len(asked) == 1:
-        return answers[0] if answers else Answer(reason="no_answer", detail="; ".join(problems))
+        return made
     if len(answers) < 2:
         detail = f"{len(answers)} of {len(asked)} teachers answered ({'; '.join(problems)})"
         return Answer(reason="no_consensus" if answers else "no_answer", detail=detail)
@@ -65,7 +66,7 @@ def settled(job: Generate, candidate: Candidate, asked: Sequence[Request], repli
     return answers[best]
 
 
-def _read(candidate: Candidate, request: Request, reply: Reply) -> Answer:
+def _read(candidate: Candidate, request: Request, reply: Reply, most: int) -> Answer:
     if reply.problem:
         return Answer(reason="no_answer", detail=reply.problem)
     if reply.finish == "length":
@@ -79,4 +80,6 @@ def _read(candidate: Candidate, request: Request, reply: Reply) -> Answer:
     output = said.get("output", "").strip()
     if not output:
         return Answer(reason="no_answer", detail="no output in the answer")
+    if too_long := excess(output, most):  # before it is compared with others: that takes the product of their lengths
+        return Answer(reason="too_long", detail=f"output: {too_long}")
     return Answer(candidate.row.input, output, request.endpoint)

@@ -28,9 +28,14 @@ HOPED = 0.8  # of the instructions asked for, accepted; for the first round of a
 
 @dataclass(frozen=True)
 class End:
-    """Why no more is asked for: the target, a limit of the settings, the budget, the server, or a signal (`signal`)."""
+    """Why no more is asked for.
 
-    reason: Literal["target", "most_requests", "patience", "budget", "stopped", "interrupted"]
+    Attributes:
+        reason: the target, a limit of the settings, the budget, the server, the end of the journal where nothing may be
+            asked, or a signal (`signal`).
+    """
+
+    reason: Literal["target", "most_requests", "patience", "budget", "stopped", "journal", "interrupted"]
     said: str = ""
     signal: int = 0
 
@@ -66,14 +71,14 @@ class Asking:
 
     async def stream(self) -> End:
         """Requests one by one, as many at once as the client lets through."""
-        window = 8 + 2 * sum(teacher.limits.concurrency for teacher in self._job.teachers)
+        window = 4 + sum(teacher.limits.concurrency for teacher in self._job.teachers)
         tasks: set[asyncio.Task[None]] = set()
         try:
             while True:
                 for candidate in self._filter():
                     tasks.add(asyncio.create_task(self._second(candidate)))
-                if not self._pool.full and self._failure is None:
-                    while len(tasks) < window and self._wants_more():
+                if not self._pool.ended and self._failure is None:
+                    while len(tasks) < window and self._wants_more() and not self._busy(window):
                         tasks.add(asyncio.create_task(self._first(self._sent)))
                         self._sent += 1
                 if not tasks:
@@ -89,7 +94,7 @@ class Asking:
 
     async def rounds(self) -> End:
         """Requests in rounds, each through the batch API where a teacher has it: few rounds, for each takes hours."""
-        while not self._pool.full and self._failure is None and self._wants_more():
+        while not self._pool.ended and self._failure is None and self._wants_more():
             each = self._yield() if self._pool.next else HOPED * self._job.asked
             count = math.ceil((self._job.target - self._pool.count) / each)
             if self._job.most_requests:
@@ -136,23 +141,26 @@ class Asking:
     def _filter(self) -> list[Candidate]:
         """Gives the pool what it can take by now; returns who wants an output."""
         new: list[Candidate] = []
-        while not self._pool.full and not self._patient_no_more() and self._pool.next in self._replies:
+        while not self._pool.ended and self._pool.next in self._replies:
             number = self._pool.next
             drawn, key = draw(self._job, self._seeds, number), f"tasks/{number:06d}"
             new += self._pool.take(drawn, key, self._replies.pop(number))
         self._candidates += new
-        while self._candidates and not self._pool.full and self._candidates[0].row.id in self._answers:
+        while self._candidates and not self._pool.ended and self._candidates[0].row.id in self._answers:
             self._pool.settle(self._answers.pop(self._candidates.popleft().row.id))
         return new
 
     def _wants_more(self) -> bool:
-        if self._patient_no_more() or self._sent >= (self._job.most_requests or math.inf):
+        if self._sent >= (self._job.most_requests or math.inf):
             return False
         expected = self._pool.count + self._pool.waiting + (self._sent - self._pool.next) * self._yield()
         return expected < self._job.target
 
-    def _patient_no_more(self) -> bool:
-        return self._pool.barren >= self._job.patience
+    def _busy(self, window: int) -> bool:
+        """Whether outputs enough are to be asked for: they come first, or new instructions use up the budget."""
+        if self._job.answers.by == "instruction":
+            return False
+        return self._pool.waiting + (self._sent - self._pool.next) * self._yield() >= window
 
     def _yield(self) -> float:
         """Instructions that a request gives; at first all that it asks for, so that nothing is asked for in vain."""
@@ -164,10 +172,12 @@ class Asking:
         self._told()
         if self._pool.full:
             return End("target")
+        if self._client.offline and self._failure is not None:
+            return End("journal", "the journal holds no more answers")
         if isinstance(self._failure, BudgetError):
             return End("budget", str(self._failure))
         if self._failure is not None:
             return End("stopped", str(self._failure))
-        if self._patient_no_more():
-            return End("patience", f"the last {self._pool.barren} requests gave no new instruction")
+        if self._pool.ended:
+            return End("patience", f"the last {self._job.patience} requests gave no instruction that was accepted")
         return End("most_requests", f"{self._sent:,} requests were the most that the settings allow")

@@ -48,18 +48,18 @@ def estimate(job: Generate, seeds: Sequence[Record], accepted: float) -> Estimat
     prompt = sum(_tokens(asking.request(job, seeds, number).messages) for number in range(SAMPLE)) / SAMPLE
     answered = job.answers.by == "instruction"
     task = sum(_size(seed, outputs=answered) for seed in seeds) / len(seeds)
+    kept = min(job.target, round(count * job.asked * accepted))
     lines = [(_share(job), count, prompt, job.asked * task)]
     if not answered:
-        asked = min(job.target, round(count * job.asked * accepted))
+        asked = kept
         pass_prompt = _tokens(prompts.answer("", "")) + sum(_size(seed, outputs=False) for seed in seeds) / len(seeds)
         output = sum(len(seed.output.encode()) for seed in seeds) / len(seeds) / BYTES
         named = [teacher for teacher in job.teachers if teacher.name in job.answers.teachers]
-        lines += [([(teacher, 1.0)], asked, pass_prompt, output) for teacher in named]
-        lines += [] if named else [(_share(job), asked, pass_prompt, output)]
+        lines.append(([(teacher, 1.0) for teacher in named] or _share(job), asked, pass_prompt, output))
     if job.categories.by == "teacher":
         name = job.categories.teacher or job.teachers[0].name
         rows = job.categories.rows
-        batches = math.ceil(job.target / rows) + math.ceil(len(seeds) / rows)
+        batches = math.ceil(kept / rows) + math.ceil(len(seeds) / rows)
         shown = RUBRIC + rows * sum(_size(seed, outputs=False) for seed in seeds) / len(seeds)
         teacher = next(teacher for teacher in job.teachers if teacher.name == name)
         lines.append(([(teacher, 1.0)], batches, shown, rows * LABEL))
@@ -72,8 +72,9 @@ def estimate(job: Generate, seeds: Sequence[Record], accepted: float) -> Estimat
         max(share * number * written / SPEED / teacher.limits.concurrency for teacher, share in teachers)
         for teachers, number, _, written in lines
     )
-    tokens = (round(sum(n * shown for _, n, shown, _ in lines)), round(sum(n * w for _, n, _, w in lines)))
-    return Estimate(accepted, sum(number for _, number, _, _ in lines), tokens, dollars, seconds)
+    times = [(number * sum(share for _, share in who), shown, written) for who, number, shown, written in lines]
+    tokens = (round(sum(n * shown for n, shown, _ in times)), round(sum(n * written for n, _, written in times)))
+    return Estimate(accepted, round(sum(number for number, _, _ in times)), tokens, dollars, seconds)
 
 
 def said(job: Generate, seeds: Sequence[Record]) -> str:
@@ -93,10 +94,12 @@ def said(job: Generate, seeds: Sequence[Record]) -> str:
         )
     within = "no limit" if job.budget.dollars is None else f"{job.budget.dollars:,.2f} dollars"
     return (
-        f"{job.target:,} instructions, from nothing, by the share of the {job.asked} asked for that is accepted:\n"
+        f"{job.target:,} instructions with outputs and categories, from nothing, by the share of the {job.asked} asked "
+        "for that is accepted:\n"
         f"{columns(lines[0], lines[1:])}\n"
         f"Assumed: {BYTES} bytes a token; new tasks as long as the seeds; {SPEED:.0f} tokens a second in each answer; "
         f"as many requests at once as `limits.concurrency` allows. Budget: {within}."
+        + (" The batch API takes up to a day for each round." if any(one.batch == "on" for one in job.teachers) else "")
     )
 
 

@@ -17,17 +17,19 @@ REASONS = {
     "truncated": "The answer ends in the middle.",
     "surplus": "The answer holds more instructions than were asked for; these are the ones behind.",
     "too_short": "The instruction has too few words.",
-    "too_long": "The instruction or the output has too many words.",
+    "too_long": "The instruction, the input or the output has too many words, or words without end.",
     "refusal": "The output begins as an assistant's do that declines, or that asks for its input.",
     "self_reference": "The text speaks of the model that wrote it, or of the prompt that it was written for.",
     "language": "The instruction, the input or the output is not in English.",
-    "duplicate": "The same instruction and input were accepted before.",
-    "too_similar": "The instruction is too similar to that of a seed or of an accepted row.",
+    "duplicate": "The instruction is that of a seed, or of an earlier row that was new and in order.",
+    "too_similar": "The instruction is too similar to that of a seed, or of an earlier row that was new and in order.",
     "near_duplicate": "Input and output together are nearly those of an accepted row.",
     "contaminated": "It shares text with an item that models are evaluated on.",
     "no_answer": "The second pass brought no output.",
     "no_consensus": "The teachers' outputs differ too much from each other.",
 }
+
+LETTERS = 20  # characters a word may have in the mean: commas without blanks are no way around a limit
 
 _HOLLOW = re.compile(r"[\s.\u2026_\"'`*\[\](){}-]*")
 _SIGNS = ("-", "--", "---")  # of a dipstick
@@ -52,6 +54,14 @@ _PROMPT = re.compile(  # in an instruction, above which nothing stands
 )
 
 
+def excess(text: str, most: int) -> str:
+    """By how much a text is longer than so many words, or than `LETTERS` characters for each; empty: it is not."""
+    if len(text) > most * LETTERS:
+        return f"{len(text):,} characters, at most {most * LETTERS:,}"
+    words = len(text.split())
+    return f"{words:,} words, at most {most:,}" if words > most else ""
+
+
 def problem(item: Item, settings: Filters, *, answered: bool = True) -> tuple[str, str] | None:
     """The first reason of `REASONS` for which an item is left out, and with what value; None: none was found.
 
@@ -66,14 +76,16 @@ def problem(item: Item, settings: Filters, *, answered: bool = True) -> tuple[st
     for name, text in due:
         if _HOLLOW.fullmatch(text) and text.strip() not in _SIGNS:
             return "empty", name
+    for name, text, most in (
+        ("instruction", item.instruction, settings.most_words),
+        ("input", item.input, settings.most_input_words),
+        ("output", item.output, settings.most_output_words),
+    ):
+        if too_long := excess(text, most):
+            return "too_long", f"{name}: {too_long}"
     words = len(item.instruction.split())
     if words < settings.least_words:
         return "too_short", f"instruction: {words} words, at least {settings.least_words} are due"
-    if words > settings.most_words:
-        return "too_long", f"instruction: {words} words, at most {settings.most_words}"
-    words = len(item.output.split())
-    if words > settings.most_output_words:
-        return "too_long", f"output: {words} words, at most {settings.most_output_words}"
     if begin := refused(item.output):
         return "refusal", begin
     for name, text in (("instruction", item.instruction), ("input", item.input), ("output", item.output)):

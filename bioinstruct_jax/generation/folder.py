@@ -25,6 +25,13 @@ INSTRUCTIONS, REJECTED, REPORT, FORMS, AUDIT = "instructions.jsonl", "rejected.j
 ASKED = re.compile(
     r"(seed|seeds|shown|asked|answers\.(by|teachers).*|teachers(\.\d+(\.(name|model|weight|decoding.*))?)?): "
 )
+LIMITS = """\
+- **Not clinically validated, and not for clinical use.** No person has checked the rows. Language models write \
+errors, inventions and dangerous advice in the same tone as facts; a model that is tuned on them learns these too.
+- Instructions, inputs and outputs are all machine-made. Every patient is meant to be invented, but a model may repeat \
+what it was trained on.
+- They have the gaps, habits and biases of the models that wrote them and of the seed tasks that were shown.
+- Whether a model may be trained on them, and for what, is for the terms of the models' providers to say."""
 GROUPS: dict[str, Category] = {"question_answering": "QA", "extraction": "IE", "generation": "GEN"}
 
 
@@ -40,15 +47,15 @@ def begin(job: Generate, origin: dict[str, str], *, accept_changes: bool) -> Pat
             those whose answers are there.
         OSError: it cannot be written.
     """
-    place = files.path(job.out)
-    if not files.is_local(place):
+    if "://" in job.out:
         raise ValueError(
             f"out {job.out}: the journal is synced line by line, which takes a local folder; copy it later"
         )
-    out = Path(place.path)
+    out = Path(files.path(job.out).path)
     if out.exists() and not out.is_dir():
         raise ValueError(f"out {out}: this is a file; give another --out=FOLDER")
-    if out.is_dir() and any(out.iterdir()) and not (out / CONFIG).is_file():
+    ours = (out / ORIGIN).is_file() or (out / JOURNAL).is_file()
+    if out.is_dir() and any(out.iterdir()) and not ours:
         raise ValueError(f"out {out} is no generation and not empty: nothing is overwritten. Give another --out=FOLDER")
     if (out / CONFIG).is_file() and (out / JOURNAL).is_file() and not accept_changes:
         made = settings.loads(files.read_text(files.path(out / CONFIG)), job=Generate, where=str(out / CONFIG))
@@ -62,10 +69,25 @@ def begin(job: Generate, origin: dict[str, str], *, accept_changes: bool) -> Pat
                 f"{out} holds answers to other requests: {'; '.join(different)}. Give another --out=FOLDER, or "
                 "--accept_changes to ask anew: what is paid for already then stays in the journal, unused"
             )
-    out.mkdir(parents=True, exist_ok=True)
-    files.write_text(files.path(out / CONFIG), settings.dump(job))
-    files.write_text(files.path(out / ORIGIN), json.dumps(origin, indent=1) + "\n")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f"out {out}: no folder can be made there ({error.strerror}); give another one") from error
+    _replace(out / ORIGIN, json.dumps(origin, indent=1) + "\n")  # first: it tells whose folder this is
+    _replace(out / CONFIG, settings.dump(job))
     return out
+
+
+def _replace(file: Path, text: str) -> None:
+    """Write a small file whole or not at all, and only where it says something new."""
+    if file.is_file() and file.read_bytes() == text.encode():
+        return
+    draft = file.with_name(f".{file.name}.new")
+    with draft.open("w", encoding="utf-8", newline="\n") as stream:
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())
+    draft.replace(file)
 
 
 def clear(out: Path) -> None:
@@ -143,5 +165,6 @@ def _card(job: Generate, out: Path, accepted: list[Accepted], rejected: list[Rej
             for teacher in job.teachers
         ),
         removed=reasons,
+        limits=LIMITS,
         wordings={"generated": ("written for each row by the teacher",)},
     )

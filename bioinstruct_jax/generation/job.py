@@ -17,7 +17,7 @@ class Teacher(Endpoint):
     name: Annotated[
         str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$", description="by which the rows and the journal know it")
     ] = "teacher"
-    weight: Annotated[Float, Field(gt=0, le=1000, description="its share of the requests, beside the others'")] = 1.0
+    weight: Annotated[Float, Field(ge=0, le=1000, description="its share of requests for instructions; 0: none")] = 1.0
 
 
 @config
@@ -66,6 +66,7 @@ class Filters:
     ] = False
     least_words: Annotated[Positive, Field(description="of an instruction")] = 3
     most_words: Annotated[Positive, Field(description="of an instruction")] = 150
+    most_input_words: Annotated[Positive, Field(description="of an input")] = 3000
     most_output_words: Annotated[Positive, Field(description="of an output")] = 1500
     language: Annotated[Literal["en", "any"], Field(description="en: rows that are not in English are left out")] = "en"
 
@@ -143,6 +144,8 @@ class Generate:
         names = [teacher.name for teacher in self.teachers]
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"teachers: {', '.join(twice)} stands there twice; give each a name of its own")
+        if not any(teacher.weight for teacher in self.teachers):
+            raise ValueError("teachers: the weight of each is 0, so nobody writes instructions")
         asked = (*self.answers.teachers, *([self.categories.teacher] if self.categories.teacher else []))
         if unknown := [name for name in asked if name not in names]:
             raise ValueError(f"no teacher is called {', '.join(unknown)}; there are {', '.join(names)}")

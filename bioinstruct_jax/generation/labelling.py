@@ -1,10 +1,13 @@
 """The category of each accepted instruction, and how far whoever gave it agrees with the labels of the seeds."""
 
+import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
 from bioinstruct_jax.api.client import Client
+from bioinstruct_jax.api.errors import BudgetError, StoppedError
 from bioinstruct_jax.api.request import Request
 from bioinstruct_jax.data.records import Record
 from bioinstruct_jax.generation import rubric
@@ -16,35 +19,67 @@ Row = tuple[str, str, str]  # id, instruction, input
 ROUNDS = 2  # an instruction that an answer left out is asked for once more
 
 
-async def by_teacher(job: Generate, accepted: Sequence[Accepted], seeds: Sequence[Record], client: Client) -> "Labels":
+async def by_teacher(
+    job: Generate, accepted: Sequence[Accepted], seeds: Sequence[Record], client: Client, *, ask: bool
+) -> "Labels":
     """By a teacher with the rubric, in batches; the seeds are asked as well, apart from the others.
 
-    Raises BudgetError or StoppedError as the client does; what was answered is in the journal.
+    What an instruction was once called is kept in the journal by its texts, rubric and model, so that other filters or
+    another target ask for the new ones alone.
+
+    Args:
+        ask: else only what the journal knows is given.
     """
     from bioinstruct_jax.generation.classifier import agreement
 
     name = job.categories.teacher or job.teachers[0].name
-    own = [(seed.id, seed.instruction, seed.input) for seed in seeds if seed.category in CATEGORIES]
-    of_seeds = await _asked(own, f"category/seeds/{name}", name, job.categories.rows, client)
+    known = {seed.id: seed.category for seed in seeds if seed.category in CATEGORIES}
+    own = [(seed.id, seed.instruction, seed.input) for seed in seeds if seed.id in known]
     rows = [(row.id, row.instruction, row.input) for row in accepted]
-    found = await _asked(rows, f"category/{name}", name, job.categories.rows, client)
+    failure: BudgetError | StoppedError | None = None
+    if ask and not client.offline:
+        try:
+            await _ask(own, f"category/seeds/{name}", name, job.categories.rows, client)
+            await _ask(rows, f"category/{name}", name, job.categories.rows, client)
+        except (BudgetError, StoppedError) as error:
+            failure = error
+    of_seeds, found = _known(own, name, client), _known(rows, name, client)
     told: dict[str, Any] = {"by": f"teacher {name}", "rubric": rubric.version()}
-    if own:
-        told |= asdict(agreement({seed.id: seed.category for seed in seeds if seed.category in CATEGORIES}, of_seeds))
-    return Labels(found, told)
+    told |= asdict(agreement(known, of_seeds)) if of_seeds else {}
+    return Labels(found, told, failure)
 
 
-async def _asked(rows: list[Row], key: str, teacher: str, size: int, client: Client) -> dict[str, str]:
-    found: dict[str, str] = {}
+async def _ask(rows: list[Row], key: str, teacher: str, size: int, client: Client) -> None:
+    """Have the journal know the categories of all rows; one that an answer leaves out is asked for once more."""
     for turn in range(ROUNDS):
-        left = [row for row in rows if row[0] not in found]
+        known = _known(rows, teacher, client)
+        left = [row for row in rows if row[0] not in known]
         batches = [left[start : start + size] for start in range(0, len(left), size)]
         asked = [
             Request(f"{key}/{turn}/{batch[0][0]}", teacher, rubric.messages(batch), rubric.SCHEMA) for batch in batches
         ]
-        for batch, reply in zip(batches, await client.ask_all(asked), strict=True):
-            found |= {} if reply.problem else parse_categories(reply.text, [row[0] for row in batch])
-    return found
+        try:
+            await client.ask_all(asked)
+        finally:  # what was answered is kept, whatever ended it
+            for batch, request in zip(batches, asked, strict=True):
+                reply = client.known(request)
+                given = parse_categories(reply.text, [row[0] for row in batch]) if reply and not reply.problem else {}
+                for row in batch:
+                    if row[0] in given:
+                        client.journal.note(
+                            {"kind": "memo", "name": _memo(row, teacher, client), "value": given[row[0]]}
+                        )
+
+
+def _known(rows: list[Row], teacher: str, client: Client) -> dict[str, str]:
+    memos = client.journal.ledger.memos
+    found = {row[0]: memos.get(_memo(row, teacher, client), "") for row in rows}
+    return {id: category for id, category in found.items() if category in CATEGORIES}
+
+
+def _memo(row: Row, teacher: str, client: Client) -> str:
+    said = json.dumps([client.servers[teacher].endpoint.model, rubric.version(), *row[1:]])
+    return f"category {hashlib.sha256(said.encode()).hexdigest()[:32]}"
 
 
 def by_classifier(accepted: Sequence[Accepted], seeds: Sequence[Record]) -> "Labels":
@@ -61,10 +96,14 @@ def by_classifier(accepted: Sequence[Accepted], seeds: Sequence[Record]) -> "Lab
 
 
 class Labels:
-    """Categories by id, and what `statistics.json` says of how they were come by."""
+    """Categories by id, and what `statistics.json` says of how they were come by.
 
-    def __init__(self, found: dict[str, str], told: dict[str, Any]):
-        self.found, self.told = found, told
+    Attributes:
+        failure: why some are missing; None: nothing kept anybody from giving them.
+    """
+
+    def __init__(self, found: dict[str, str], told: dict[str, Any], failure: BudgetError | StoppedError | None = None):
+        self.found, self.told, self.failure = found, told, failure
 
     def given(self, accepted: Sequence[Accepted]) -> list[Accepted]:
         """The rows with their categories; empty where nobody said."""

@@ -23,15 +23,25 @@ if TYPE_CHECKING:
     from bioinstruct_jax.generation.labelling import Labels
 
 
-def line(job: Generate, pool: Pool, client: "Client", begun: float) -> str:
-    """Progress in one line.
+class Rate:
+    """Accepted instructions a second since the first request of this run, those of the journal not counted."""
 
-    Args:
-        begun: when asking began, as `time.monotonic` has it.
-    """
+    def __init__(self) -> None:
+        self._start: tuple[float, int] | None = None
+
+    def __call__(self, accepted: int, sent: int) -> float:
+        """Args: sent: requests of this run. 0 while none has brought anything."""
+        if not sent or self._start is None:
+            self._start = time.monotonic(), accepted
+        began, before = self._start
+        return (accepted - before) / max(time.monotonic() - began, 1e-9) if accepted > before else 0.0
+
+
+def line(job: Generate, pool: Pool, client: "Client", rate: Rate) -> str:
+    """Progress in one line."""
     counts = client.counts
-    seconds = max(time.monotonic() - begun, 1e-9)
     accepted = min(pool.count, job.target)
+    speed = rate(accepted, counts.sent)
     rejected = ", ".join(f"{reason} {times:,}" for reason, times in pool.reasons.most_common(3))
     parts = [
         f"accepted {accepted:,} of {job.target:,}",
@@ -44,8 +54,8 @@ def line(job: Generate, pool: Pool, client: "Client", begun: float) -> str:
         limit = "" if job.budget.dollars is None else f" of {job.budget.dollars:,.2f}"
         projected = projection(job, pool, counts.dollars)
         parts.append(f"{counts.dollars:,.2f}{limit} dollars" + (f", {projected:,.2f} in all" if projected else ""))
-    if accepted and accepted < job.target:
-        parts.append(f"{accepted / seconds:.1f}/s, {duration((job.target - accepted) * seconds / accepted)} left")
+    if speed and accepted < job.target:
+        parts.append(f"{speed:.1f}/s, {duration((job.target - accepted) / speed)} left")
     return "  ".join(parts)
 
 
@@ -70,11 +80,16 @@ def told(
     """
     counts, rejected, met = client.counts, pool.rejected, defaultdict(Counter, pool.contaminated)
     priced = any(teacher.price for teacher in job.teachers)
+    compared: dict[str, Any] = {}
+    if held_out is not None:
+        compared = {"tasks": held_out.tasks, "missing": held_out.missing, "action": job.decontamination.action}
     made = statistics(
         accepted,
         ended={"reason": end.reason, "said": end.said, "target": job.target},
         failed=pool.failed,
-        seen=len(accepted) + len(rejected),
+        seen=pool.seen,
+        waiting=pool.waiting,
+        compared=compared,
         rejected=Counter(row.reason for row in rejected),
         turned_down=Counter(row.teacher for row in rejected),
         requests=[(point.number, point.accepted, point.rejected) for point in pool.points],
@@ -83,7 +98,7 @@ def told(
                 "sent": counts.sent,
                 "answered": counts.answered,
                 "replayed": counts.replayed,
-                "given_up": counts.given_up,
+                "without_answer": counts.failed,
                 "repeated": counts.repeated,
             },
             "retried": dict(counts.retried),
@@ -98,12 +113,9 @@ def told(
         decontamination={
             task: {test: met[task][test] for test in TESTS} for task in (held_out.tasks if held_out else ())
         },
-        agreement=labels.told,
+        agreement=labels.told | ({"incomplete": str(labels.failure)} if labels.failure else {}),
     )
-    compared = None
-    if held_out is not None:
-        compared = {"tasks": held_out.tasks, "missing": held_out.missing, "action": job.decontamination.action}
-    return {"prompt": {"version": prompts.VERSION, "hash": prompts.prompt_hash()}, "compared": compared, **made}
+    return {"prompt": {"version": prompts.VERSION, "hash": prompts.prompt_hash()}, **made}
 
 
 def write_page(
@@ -124,10 +136,16 @@ def said(told: dict[str, Any], out: Path) -> str:
         lines.append("left out: " + ", ".join(f"{reason} {times:,}" for reason, times in told["rejected"].items()))
     lines.append(
         f"requests: {asked['answered']:,} answered, {asked['replayed']:,} taken from the journal, "
-        f"{asked['given_up']:,} given up, {asked['repeated']:,} repeated after a kill"
+        f"{asked['without_answer']:,} refused or given up, {asked['repeated']:,} repeated after a kill"
     )
     if told["failed"]:
         lines.append("without an answer: " + ", ".join(f"{why} ({times:,})" for why, times in told["failed"].items()))
+    if totals["waiting"]:
+        lines.append(f"waiting for an output: {totals['waiting']:,}; the same command goes on with them")
+    if none := told["categories"]["none"]:
+        lines.append(f"no category: {none:,} of {totals['accepted']:,}")
+    if incomplete := told["agreement"].get("incomplete"):
+        lines.append(f"categories are incomplete: {incomplete}")
     if ended["reason"] != "target" or ended["said"]:
         missing = f"{totals['accepted']:,} of {ended['target']:,} instructions"
         lines.append(f"ended ({ended['reason']}) with {missing}: {ended['said'] or 'target reached'}")

@@ -4,6 +4,7 @@ What is accepted depends on the settings and the answers alone: not on when an a
 at once, or on how often the run was interrupted.
 """
 
+import math
 from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -56,7 +57,8 @@ class Pool:
 
     Attributes:
         next: number of the reply that is to be taken next.
-        barren: replies one after another, up to the last, of which no item was new and in order.
+        barren: requests one after another, up to the last whose items all have their end, of which none was accepted.
+        ended: the target is reached, or `barren` is what the settings bear; what comes behind does not count.
         reasons: rejected so far by reason, those beyond the target too.
         failed: requests without an answer, by problem.
         contaminated: items that met an evaluation row, by task and test.
@@ -75,6 +77,9 @@ class Pool:
         self._failed: list[tuple[int, str]] = []
         self.reasons: Counter[str] = Counter()
         self.next = self.barren = 0
+        self._open: deque[list[int]] = deque()  # requests, in order: number, candidates that wait, and accepted rows
+        self._seen_items: list[tuple[int, int]] = []
+        self._end: tuple[float, float] | None = None  # request and place of the last item that counts
         for seed in seeds:
             self._seen.add(seed.id, seed.instruction)
             self._near.add(seed.id, seed.instruction)
@@ -90,20 +95,22 @@ class Pool:
         if reply.problem:
             self._failed.append((number, reply.problem))
         found: list[Candidate] = []
-        before = len(self._accepted)
+        self._open.append([number, 0, 0])
         parsed = [] if reply.problem else parse(reply.text, truncated=reply.finish == "length")
         for count, item in enumerate(parsed):
             made = self._judge(item, number, count, drawn, key)
+            self._seen_items.append((number, item.place))
             if isinstance(made, Rejected):
                 self._reject(made)
             elif self._second_pass:
                 self._waiting.append(made)
+                self._open[-1][1] += 1
                 found.append(made)
             else:
                 self._met_by(made)
-                self._accepted.append(made.row)
-        fertile = found or len(self._accepted) > before
-        self.barren = 0 if fertile else self.barren + 1
+                self._accept(made.row)
+                self._open[-1][2] += 1
+        self._close()
         return found
 
     def settle(self, answer: Answer) -> None:
@@ -117,12 +124,37 @@ class Pool:
             self._reject(_rejected(row, *refused))
         else:
             self._met_by(candidate)
-            self._accepted.append(row)
+            self._accept(row)
+            self._open[0][2] += 1
+        self._open[0][1] -= 1
+        self._close()
+
+    def _accept(self, row: Accepted) -> None:
+        self._accepted.append(row)
+        if self._end is None and len(self._accepted) == self._job.target:
+            self._end = _order(row.id)
+
+    def _close(self) -> None:
+        """Requests whose items all have their end, in order: how many one after another brought nothing."""
+        while self._open and not self._open[0][1]:
+            number, _, accepted = self._open.popleft()
+            self.barren = 0 if accepted else self.barren + 1
+            if self._end is None and self.barren == self._job.patience:
+                self._end = (number, math.inf)
+
+    @property
+    def ended(self) -> bool:
+        return self._end is not None
 
     @property
     def waiting(self) -> int:
-        """Candidates that want an output."""
-        return len(self._waiting)
+        """Candidates that want an output, of those that count."""
+        return sum(self._counts(_order(one.row.id)) for one in self._waiting)
+
+    @property
+    def seen(self) -> int:
+        """Items of the answers, broken ones too, up to the last that counts."""
+        return sum(map(self._counts, self._seen_items))
 
     @property
     def count(self) -> int:
@@ -131,30 +163,29 @@ class Pool:
 
     @property
     def full(self) -> bool:
-        return len(self._accepted) >= self._job.target
+        """Whether the target is reached."""
+        return self._end is not None and self._end[1] < math.inf
 
     @property
     def accepted(self) -> list[Accepted]:
-        """The first ones, as many as are wanted."""
-        return self._accepted[: self._job.target]
+        """Those that count: the first, as many as are wanted."""
+        return [row for row in self._accepted if self._counts(_order(row.id))]
 
     @property
     def rejected(self) -> list[Rejected]:
-        """What was left out before the last accepted one, in the order of requests; all, while more are wanted."""
-        last = self._last()
-        return [row for place, row in sorted(self._rejected, key=lambda pair: pair[0]) if last is None or place < last]
+        """Those that count, in the order of requests."""
+        return [row for place, row in sorted(self._rejected, key=lambda pair: pair[0]) if self._counts(place)]
 
     @property
     def failed(self) -> Counter[str]:
-        last = self._last()
-        return Counter(why for number, why in self._failed if last is None or number <= last[0])
+        return Counter(why for number, why in self._failed if self._counts((number, -1)))
 
     @property
     def contaminated(self) -> dict[str, Counter[str]]:
         """By task and test: items that met any row of it, each once."""
-        last, found = self._last(), dict[str, Counter[str]]()
+        found = dict[str, Counter[str]]()
         for id, met in self._met:
-            if last is None or _order(id) <= last:
+            if self._counts(_order(id)):
                 for task, test in {(one.task, one.test) for one in met}:
                     found.setdefault(task, Counter())[test] += 1
         return found
@@ -162,17 +193,16 @@ class Pool:
     @property
     def points(self) -> list[Point]:
         """The course of the pool, request by request."""
-        last = self._last()
-        rejected = Counter(place[0] for place, _ in self._rejected if last is None or place < last)
+        rejected = Counter(place[0] for place, _ in self._rejected if self._counts(place))
         accepted = Counter(_order(row.id)[0] for row in self.accepted)
         course, sums = [], [0, 0]
-        for number in range(self.next if last is None else last[0] + 1):
+        for number in range(self.next if self._end is None else int(self._end[0]) + 1):
             sums = [sums[0] + accepted[number], sums[1] + rejected[number]]
             course.append(Point(number, *sums))
         return course
 
-    def _last(self) -> tuple[int, int] | None:
-        return _order(self._accepted[self._job.target - 1].id) if self.full else None
+    def _counts(self, place: tuple[int, int]) -> bool:
+        return self._end is None or place <= self._end
 
     def _judge(self, item: Item | Broken, number: int, count: int, drawn: Draw, key: str) -> Candidate | Rejected:
         row = Accepted(
@@ -191,7 +221,7 @@ class Pool:
             answered_by="" if self._second_pass else drawn.teacher.name,
         )
         if isinstance(item, Broken):
-            return _rejected(row, item.reason, "")
+            return _rejected(row, item.reason, "its first characters stand as the output")
         if count >= self._job.asked:
             return _rejected(row, "surplus", f"{self._job.asked} were asked for")
         if refused := problem(item, self._job.filters, answered=not self._second_pass):

@@ -6,6 +6,7 @@ from typing import Any
 from upath import UPath
 
 from bioinstruct_jax import files
+from bioinstruct_jax.generation.filters import REASONS
 from bioinstruct_jax.generation.item import CATEGORIES, Accepted, Rejected
 from bioinstruct_jax.generation.verbs import MEASURED
 from bioinstruct_jax.reporting import browser, page, svg
@@ -97,7 +98,7 @@ def _sections(
     yield page.section("Lengths", *_lengths(told))
     yield page.section("Similarity", *_similarity(told["similarity"]))
     yield page.section("Teachers and seeds", *_sources(told))
-    yield page.section("Evaluation texts that were met again", *_decontamination(told["decontamination"]))
+    yield page.section("Evaluation texts that were met again", *_decontamination(told))
     yield from browser.section("Every row", "rows", _COLUMNS, _Rows(accepted, rejected), stands=_STANDS)
 
 
@@ -132,7 +133,12 @@ def _totals(told: Mapping[str, Any]) -> list[str]:
         *_flat("", told["client"]),
         ["dollars for each accepted instruction", _dollars(totals["dollars_each"])],
     ]
-    parts = [page.table(["what", "how much"], rows)]
+    said = (
+        "Requests and retries are those of the last run; tokens, dollars and repeats those of all runs, by the journal."
+    )
+    parts = [page.table(["what", "how much"], rows), page.paragraph(said)]
+    if totals["waiting"]:
+        parts.append(page.paragraph(f"{totals['waiting']:,} instructions still wait for an output."))
     if told["failed"]:
         failed = [[problem, count] for problem, count in told["failed"].items()]
         parts.append(page.folded("Requests without an answer", page.table(["why", "requests"], failed)))
@@ -166,8 +172,12 @@ def _acceptance(told: Mapping[str, Any]) -> list[str]:
     if told["rejected"]:
         bars = [svg.Bar(_words(reason), count, f"{count:,}") for reason, count in told["rejected"].items()]
         parts.append(svg.figure("Rejected, by the first reason that was met", svg.bars("Rejected by reason", bars)))
-        rows = [[reason, count, f"{count / seen:.1%}"] for reason, count in told["rejected"].items()]
-        parts.append(page.folded("The same in numbers", page.table(["reason", "rejected", "of all items"], rows)))
+        rows = [
+            [reason, count, f"{count / seen:.1%}", REASONS.get(reason, "")]
+            for reason, count in told["rejected"].items()
+        ]
+        head = ["reason", "rejected", "of all items", "meaning"]
+        parts.append(page.folded("The same in numbers", page.table(head, rows)))
     return parts or [page.paragraph("Nothing was rejected.")]
 
 
@@ -196,15 +206,20 @@ def _agreement(found: Mapping[str, Any]) -> list[str]:
     """Who gave the categories, and how far that agrees with the labels of the seeds."""
     if "table" not in found:
         return [page.paragraph(f"Categories were given by {found['by']}.")] if found else []
+    incomplete = [page.note(f"Not all were given: {found['incomplete']}")] if "incomplete" in found else []
     kappa = "undefined" if found["kappa"] is None else f"{found['kappa']:.2f}"
     said = (
-        f"Categories were given by: {found['by']}. On {found['rows']} seed tasks, whose categories are known, it was "
+        f"Categories were given by: {found['by']}. On {found['rows']} of the seeds, whose categories are known, it was "
         f"right in {found['accuracy']:.0%} ({found['low']:.0%} to {found['high']:.0%}); always the commonest category "
         f"would be in {found['majority']:.0%}. Cohen's kappa {kappa}; {found['unknown']} were given none."
     )
     names = [_words(name) for name in CATEGORIES]
     rows = [[name, *row] for name, row in zip(names, found["table"], strict=True)]
-    return [page.paragraph(said), page.folded("Known and given categories", page.table(["known", *names], rows))]
+    return [
+        *incomplete,
+        page.paragraph(said),
+        page.folded("Known and given categories", page.table(["known", *names], rows)),
+    ]
 
 
 def _verbs(verbs: Mapping[str, Any]) -> list[str]:
@@ -278,12 +293,18 @@ def _sources(told: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _decontamination(found: Mapping[str, Mapping[str, int]]) -> list[str]:
-    if not found:
+def _decontamination(told: Mapping[str, Any]) -> list[str]:
+    found, compared = told["decontamination"], told["compared"]
+    if not compared:
         return [page.paragraph("Nothing was compared with evaluation texts.")]
+    missing = ", ".join(compared["missing"]) or "none"
+    said = (
+        f"{sum(compared['tasks'].values()):,} evaluation items of {len(compared['tasks'])} tasks compared; action: "
+        f"{compared['action']}. Compared in part or not at all, for files are not there: {missing}."
+    )
     tests = sorted({test for counts in found.values() for test in counts})
-    rows = [[task, *(counts.get(test, 0) for test in tests)] for task, counts in found.items()]
-    return [page.table(["task", *map(_words, tests)], rows)]
+    rows = [[task, compared["tasks"][task], *(counts.get(test, 0) for test in tests)] for task, counts in found.items()]
+    return [page.paragraph(said), page.table(["task", "items", *map(_words, tests)], rows)]
 
 
 def _words(name: str) -> str:

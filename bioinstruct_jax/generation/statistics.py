@@ -32,6 +32,8 @@ def statistics(
     ended: Mapping[str, Any],
     failed: Mapping[str, int],
     seen: int,
+    waiting: int,
+    compared: Mapping[str, Any],
     rejected: Mapping[str, int],
     turned_down: Mapping[str, int],
     requests: Iterable[tuple[int, int, int]],
@@ -45,7 +47,9 @@ def statistics(
     Args:
         ended: ``reason``, ``said`` and the ``target``.
         failed: requests that have no answer, by problem.
-        seen: items that answers held, broken ones too; each was accepted or rejected.
+        seen: items that answers held, broken ones too; each was accepted or rejected, or is ``waiting`` for an output.
+        compared: evaluation items by task (``tasks``), files that are not there by task (``missing``), and the
+            ``action``; empty: nothing was compared.
         rejected: how many by reason; ``turned_down``: the same ones by teacher.
         requests: number of a request and how many were accepted and rejected up to its end, in that order.
         client: ``requests`` (sent, answered, replayed, given_up), ``retried`` (by reason), ``tokens`` (input, output),
@@ -80,6 +84,7 @@ def statistics(
             "seen": seen,
             "accepted": rows,
             "rejected": lost,
+            "waiting": waiting,
             "acceptance": rows / seen if seen else None,
             "dollars_each": spent / rows if rows and spent is not None else None,
         },
@@ -105,6 +110,7 @@ def statistics(
             "most": max(seeds.values(), default=0),
             "rows": dict(sorted(seeds.items())),
         },
+        "compared": dict(compared),
         "decontamination": {task: dict(sorted(tests.items())) for task, tests in sorted(decontamination.items())},
         "agreement": dict(agreement),
     }
@@ -122,7 +128,7 @@ def check(told: Mapping[str, Any]) -> None:
     rows, rejected = totals["accepted"], totals["rejected"]
     categories = told["categories"]
     pairs = [
-        ("accepted and rejected, against items seen", rows + rejected, totals["seen"]),
+        ("accepted, rejected and waiting, against items seen", rows + rejected + totals["waiting"], totals["seen"]),
         ("rejected by reason", sum(told["rejected"].values()), rejected),
         ("accepted by teacher", sum(one["accepted"] for one in told["teachers"].values()), rows),
         ("rejected by teacher", sum(one["rejected"] for one in told["teachers"].values()), rejected),

@@ -133,7 +133,7 @@ def test_nobody_passes_while_it_is_held():
         ({"retry-after": "-5"}, 0.0),
         ({"retry-after": "soon"}, None),
         ({"retry-after": "nan"}, None),
-        ({"retry-after": "inf"}, float("inf")),
+        ({"retry-after": "inf"}, None),  # 1e400 too
     ],
 )
 def test_what_a_server_asks_for(headers, seconds):

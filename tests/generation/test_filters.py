@@ -52,7 +52,9 @@ def test_every_reason_has_a_sentence():
         ({"instruction": "word " * 151}, "too_long"),
         ({"output": "word " * 1500}, ""),
         ({"output": "word " * 1501}, "too_long"),
-        ({"text": "word " * 5000}, ""),
+        ({"text": "word " * 3000}, ""),
+        ({"text": "word " * 3001}, "too_long"),
+        ({"instruction": "Name," * 601}, "too_long"),  # a word by its blanks, without end
         ({"output": "I’m sorry, but I can’t help with that."}, "refusal"),  # noqa: RUF001
         ({"text": "I'm sorry, but I can't help with that."}, ""),
         ({"output": "Aspirin. As an AI language model, I have no eyes."}, "self_reference"),

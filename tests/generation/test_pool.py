@@ -172,3 +172,30 @@ def test_what_evaluation_would_meet_again_is_left_out_and_reported_by_task():
     kept = taken(replace(job(), decontamination=report), rows, held_out=Known("ramipril"))
     assert kept.contaminated == {"medqa": {"13-gram": 1}}
     assert [row.reason for row in kept.rejected] == ["duplicate"]
+
+
+def test_a_second_pass_that_brings_nothing_ends_and_what_waits_is_told():
+    # Mutations: patience counted by new instructions instead of accepted ones; candidates that wait forgotten.
+    made = second(patience=2)
+    pool = Pool(made, seeds(), prompt="p", held_out=None)
+    for number, pair in enumerate((WORDS[0:2], WORDS[2:4], WORDS[4:6])):
+        pool.take(draw(made, seeds(), number), f"tasks/{number:06d}", reply(*(item(words, NOTE, "") for words in pair)))
+    assert (pool.seen, pool.waiting, pool.ended) == (6, 6, False)
+    for _ in range(3):
+        pool.settle(Answer(reason="no_answer", detail="cut off"))
+    assert (pool.seen, pool.waiting, len(pool.rejected), pool.ended) == (6, 3, 3, False)
+    pool.settle(Answer(reason="no_answer", detail="cut off"))
+    assert pool.ended
+    assert not pool.full
+    assert (pool.seen, pool.waiting, len(pool.rejected), pool.barren) == (4, 0, 4, 2)  # the third does not count
+
+
+def test_one_accepted_row_gives_patience_back():
+    made = second(patience=2)
+    pool = Pool(made, seeds(), prompt="p", held_out=None)
+    for number in range(3):
+        pool.take(draw(made, seeds(), number), f"tasks/{number:06d}", reply(item(WORDS[number], NOTE, "")))
+    pool.settle(Answer(reason="no_answer", detail="cut off"))
+    pool.settle(Answer(NOTE, "ramipril", "one"))
+    pool.settle(Answer(reason="no_answer", detail="cut off"))
+    assert (pool.barren, pool.ended) == (1, False)

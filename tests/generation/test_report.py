@@ -88,7 +88,9 @@ def test_it_is_written_in_pieces(tmp_path):
 def test_nothing_generated_is_a_report_too():
     # Mutation: a chart of no verbs.
     for client in ({}, {"dollars": {"spent": None}}):
-        told = statistics([], **numbers([], []) | {"client": client, "requests": [], "decontamination": {}})
+        told = statistics(
+            [], **numbers([], []) | {"client": client, "requests": [], "decontamination": {}, "compared": {}}
+        )
         page = report.html(told, [], [], note="")
         Document(page).check()
         assert "0 instructions accepted of 0 that were written." in page

@@ -23,6 +23,7 @@ def test_everything_is_counted():
         "seen": 350,
         "accepted": 200,
         "rejected": 150,
+        "waiting": 0,
         "acceptance": 200 / 350,
         "dollars_each": 13.5 / 200,
     }
@@ -52,6 +53,8 @@ def test_the_same_rows_give_the_same_bytes():
         "ended": {},
         "failed": {},
         "seen": 4,
+        "waiting": 0,
+        "compared": {},
         "turned_down": {"one": 2},
         "requests": [],
         "roots": [("list", "drug"), ("name", "dose")],

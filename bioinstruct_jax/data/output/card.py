@@ -60,6 +60,7 @@ class Card:
         wordings: of each family, in their order, ``{subject}`` where a task names what is sought.
         citation: BibTeX, of whom to cite beside the publishers.
         version: three numbers.
+        limits: what a user must know, as a Markdown list; by default, of rows made from published corpora.
         licence: identifier of the hub for the whole; ``other``: that of each source holds.
 
     Raises:
@@ -75,6 +76,7 @@ class Card:
     citation: str = ""
     version: str = "1.0.0"
     licence: str = "other"
+    limits: str = _LIMITS
 
     def __post_init__(self) -> None:
         if not re.fullmatch("[a-z][a-z0-9_]*", self.name):
@@ -136,7 +138,7 @@ def readme(card: Card, tally: Tally, *, files: Mapping[str, str]) -> str:
         "## Sources and licences\n\n" + _sources(used) + "\n\n" + licences(card, tally).split("\n")[0],
         "## Families, answer formats and wordings\n\n" + _families(card, tally),
         "## What was removed\n\n" + _removed(card),
-        f"## Limits\n\n{_LIMITS}",
+        f"## Limits\n\n{card.limits}",
         "## How to cite\n\nCite the publishers of the sources that you use"
         + (f", and\n\n```bibtex\n{card.citation.strip()}\n```" if card.citation.strip() else "."),
     ]
