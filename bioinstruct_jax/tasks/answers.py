@@ -1,7 +1,7 @@
 """What a model's text says, where the answer is one of a few labels or free text; shared by the families."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 
 from bioinstruct_jax.tasks.task import Answer
@@ -62,20 +62,26 @@ def _form(text: str) -> str:
     return re.sub(r"[\W_]+", "", text).casefold()
 
 
+def places(text: str, labels: Sequence[str]) -> Iterator[tuple[str, int, int, bool]]:
+    """Where a text names labels, in any case: label, its first character, the one behind it, and whether it is denied."""
+    pattern, by_form = _pattern(tuple(labels))
+    for match in pattern.finditer(text):
+        denied = NEGATED.search(text[max(0, match.start() - 60) : match.start()])
+        yield by_form[_form(match[0])], match.start(), match.end(), bool(denied)
+
+
+def opposite(label: str, labels: Sequence[str]) -> str:
+    """The label ``not x`` for the label ``x``; empty: there is none."""
+    return next((other for other in labels if _form(other) == f"not{_form(label)}"), "")
+
+
 def named(text: str, labels: Sequence[str]) -> list[str]:
     """The labels that a text names, in its order and each once, in any case; those that it denies are left out.
 
     Where ``not x`` is a label itself, a denied ``x`` counts as that.
     """
-    pattern, by_form = _pattern(tuple(labels))
-    found: list[str] = []
-    for match in pattern.finditer(text):
-        label = by_form[_form(match[0])]
-        if NEGATED.search(text[max(0, match.start() - 60) : match.start()]):
-            label = next((other for other in labels if _form(other) == f"not{_form(label)}"), "")
-        if label and label not in found:
-            found.append(label)
-    return found
+    found = (opposite(label, labels) if denied else label for label, _, _, denied in places(text, labels))
+    return list(dict.fromkeys(label for label in found if label))
 
 
 def parts(text: str) -> list[str]:
