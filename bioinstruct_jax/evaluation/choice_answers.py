@@ -8,10 +8,10 @@ from functools import lru_cache
 from bioinstruct_jax.evaluation.extraction import WINDOW, Extracted, Mention, decide, plain
 
 _KINDS = (  # nouns that a letter names one of: vitamin B, hepatitis C, type A
-    "vitamins?|hepatitis|hep|types?|groups?|class|child[- ]pugh|stage|grade|proteins?|factors?|blood|categor(?:y|ies)|strain"
-    "|influenza|antigen|coenzyme|ig|immunoglobulin|toxin|h(?:a)?emophilia|cyclosporine?|amphotericin|polymyxin|provitamin"
+    "vitamins?|hepatitis|hep|types?|groups?|class|child[- ]pugh|stage|grade|proteins?|factors?|blood|categor(?:y|ies)"
+    "|strain|influenza|antigen|coenzyme|ig|immunoglobulin|toxin|h(?:a)?emophilia|cyclosporine?|amphotericin|polymyxin|provitamin"
     "|penicillin|apolipoprotein|apo|cytochrome|lead|zone|phase|nephritis|criteri(?:on|a)|haemoglobin|hemoglobin|dna|rna"
-    "|group\\s+[ab]|complement|cathepsin|lipid|protein kinase|kinase|gene|arm|cohort|patient|drug|compound|figure|table|panel"
+    "|complement|cathepsin|lipid|kinase|gene|arm|cohort|patient|figure|table|panel"
 )
 _NAMED_BY = re.compile(rf"\b(?:{_KINDS})[\s-]+(?:[A-Z]\d{{0,2}}\s*(?:,|and|or|/|&)\s*)*$", re.IGNORECASE)
 _THING = re.compile(
@@ -62,7 +62,8 @@ def _letters(text: str, options: Mapping[str, str], taken: list[tuple[int, int]]
     """Letters that stand for options, none within the text of one (``taken``, in order)."""
     letters = "".join(options)
     place = 0
-    pattern = rf"(?<![\w'+])(?<!\w-)(?:[{letters}](?![\w'+]|-\w)|[{letters.lower()}](?=[)\]}}.,:;\"'\n]|\s*$|\s(?:because|since)))"
+    small = rf"[{letters.lower()}](?=[)\]}}.,:;\"'\n]|\s*$|\s(?:because|since))"
+    pattern = rf"(?<![\w'+])(?<!\w-)(?:[{letters}](?![\w'+]|-\w)|{small})"
     for match in re.finditer(pattern, text):
         start, end = match.span()
         while place < len(taken) and taken[place][1] <= start:
@@ -138,8 +139,8 @@ def _settle(text: str, mentions: list[Mention], options: Mapping[str, str]) -> I
     glargine", though another option is "Insulin"."""
     last: Mention | None = None
     for mention in mentions:
-        if last and not last.by_text and mention.by_text and _own(text, last, mention):
-            if _form(text[mention.start : mention.end]) in _form(options[last.value]):
-                mention = replace(mention, value=last.value)
+        behind = last is not None and not last.by_text and mention.by_text and _own(text, last, mention)
+        if last and behind and _form(text[mention.start : mention.end]) in _form(options[last.value]):
+            mention = replace(mention, value=last.value)
         last = mention
         yield mention

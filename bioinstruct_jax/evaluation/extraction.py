@@ -20,6 +20,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from bioinstruct_jax.evaluation.weighing import CONCLUDED, JUST, REVISED, WINDOW, Mention, weight
 from bioinstruct_jax.generation import refusals
 from bioinstruct_jax.tasks import answers
 
@@ -35,7 +36,6 @@ WHY = {
     "nothing": "the text names no answer",
     "empty": "there is no text",
 }
-WINDOW = 120  # characters before and behind a place that decide on its weight
 
 T = TypeVar("T")
 
@@ -55,24 +55,6 @@ class Extracted(Generic[T]):
     why: str
     span: tuple[int, int] | None = None
     unknown: int = 0
-
-
-@dataclass(frozen=True)
-class Mention:
-    """An answer named at characters [start, end) of a plain text.
-
-    Attributes:
-        by_text: by its words rather than its letter.
-        denied: whether the text denies it; None: what stands around it says.
-        weak: it counts only where it is said to be the answer.
-    """
-
-    value: str
-    start: int
-    end: int
-    by_text: bool = False
-    denied: bool | None = None
-    weak: bool = False
 
 
 @dataclass(frozen=True)
@@ -97,64 +79,9 @@ _MARKUP = re.compile(
     r"|\\(?:text(?:bf|rm|it)?|mathrm|mathbf)\b|\\(?=[^A-Za-z])|[*`$]",
     re.IGNORECASE,
 )
+_THOUGHT = re.compile(r".*</think>", re.IGNORECASE | re.DOTALL)  # of a model that thinks aloud first
 _NEXT = re.compile(r"\n[^\S\n]*(?:#+ ?Instruction|(?:Next )?Question(?: \d+)?[.:]|Q\d*:|Human:|User:)", re.IGNORECASE)
-_FILLERS = (
-    r"(?:[\s\"'(\[{:,=>-])*(?:(?:it|that|this|is|are|be|must|would|should|probably|definitely|certainly|clearly|most|likely"
-    r"|option|choice|letter|answer|label|class|the|an?|to|my|therefore|indeed|simply)\b[\s\"'(\[{:,=-]*)*$"
-)
-_STATED = re.compile(
-    rf"(?:{answers.ASSERTED.pattern}"
-    r"|\b(?:correct|right|best|likeliest|preferred|indicated|most \w+|(?:first|second)[- ]line)\b[^.;\n]{0,60}?"
-    r"(?:\b(?:is|are|was|would be|should be|must be)\b|[:=])"
-    r"|\b(?:choose|chose|select|pick|go(?:ing)? with|opt(?:ing)? for|settled? on|vote for|lean(?:ing)? towards?|say|guess"
-    r"|answer with|recommend|points? to|indicates?|leaves?|leaving)\b"
-    rf"){_FILLERS}",
-    re.IGNORECASE,
-)
-_CONCLUDED = re.compile(
-    rf"(?:\b(?:so|therefore|thus|hence|consequently|accordingly|no,|wait|actually|i mean|make that|correction|it's|rather)"
-    rf"(?<!so )(?![\w-])|->|=>|\u2192){_FILLERS}",
-    re.IGNORECASE,
-)
-_FINAL = re.compile(rf"\bfinal(?:ly)?\b[^.;\n]{{0,30}}?(?:\b(?:is|was)\b|[:=]){_FILLERS}", re.IGNORECASE)
-_REVISED = re.compile(
-    r"\b(?:wait|actually|no,|correction|on second thoughts?|i mean|let me re\w+|reconsider\w*|scratch that|i was wrong"
-    r"|changed? my mind)(?!\w)",
-    re.IGNORECASE,
-)
-_DENIED_BEFORE = re.compile(
-    r"(?:(?:n't|\bnot|\bcannot|\bnever) (?:\w+ )?(?:think|believe|choose|pick|select|say|favou?r|go with|agree|consider|be)\b"
-    r"|(?:n't|\bnot) (?:true|correct|the case|right) (?:that|to say)\b"
-    r"|\b(?:incorrect|wrong|false) (?:that|to say)\b|\b(?:un|in)likely (?:that|to be)\b)(?:(?!\b(?:so|therefore|thus|hence|but)\b)[^.;\n]){0,60}$"
-    r"|\b(?:incorrect|wrong|false|unlikely)(?: answers?| options?)?:[^.;:\n]{0,30}$"
-    r"|\b(?:except(?: for)?|eliminat\w+|discard\w*|reject\w*|consider(?:ed|ing)|tempted by|unlike|avoid\w*|stop(?:ped)?"
-    r"|rul\w+ out|if)(?: (?:option|choice|the|an?|both))*[\s\"'(\[]*$",
-    re.IGNORECASE,
-)
-_CLOSE = r"[)\]}.\"']*,?\s*(?:\([^()\n]{0,60}\)\s*)?(?:itself |alone |both |all |therapy |,? ?too )?"
-_BAD = re.compile(
-    _CLOSE
-    + r"(?:(?:is|are|was|were|would be|seems?|appears?|can be|could be|should be|must be)\s+(?:\w+ly |all |both |also |thus )*"
-    r"(?:not|wrong|incorrect|false|unlikely|ruled out|excluded|eliminated|contraindicated|inappropriate|stopped|avoided"
-    r"|out|less|inferior|unsafe|dangerous)\b"
-    r"|(?:is|are|was|were|does|do|would|should|could|can|has|have|wo)n't\b|cannot\b"
-    r"|(?:does|do|would|should|could|can|will|must|may) not\b|must be stopped\b"
-    r"|[:=(-]+\s*(?:no|not|wrong|incorrect|false|ruled out)\b)",
-    re.IGNORECASE,
-)
-_GOOD = re.compile(
-    _CLOSE + r"(?:(?:is|are|was|would be|must be|seems?|remains?)\s+(?:to be )?(?:\w+ly )*(?:the |an? )?(?:only )?"
-    r"(?:correct|right|best|true|most|answer|preferred|likeliest|treatment of choice|drug of choice)\b(?! of (?:them )?all wrong)"
-    r"|[:=(-]+\s*(?:yes|correct|right|true)\b)",
-    re.IGNORECASE,
-)
-_ASKED = re.compile(r"[^.;!\n]{0,20}\?")
 _JOINED = re.compile(r"[\s\"'()\[\]{},;/&+|]*(?:\b(?:and/or|and|or|nor|as well as|but also)\b)?[\s\"'()\[\]{}]*")
-_IS = re.compile(r"\b(?:is|be)[\s\"'(\[]*$", re.IGNORECASE)
-_ENDS = re.compile(r"[)\]\"']*(?:[.!](?:\s|$)|\n|$)")
-_JUST = re.compile(r"[\s\"'()\[\]{}.!?,;:-]*?(?:\n|$)")  # nothing more on this line
-_OPENS = re.compile(r"(?:[)\]}\"']*(?:[.,:;!]|\s*-|\s*\n|\s*$|[)\]}])|\s+(?:because|since|as|due)\b)", re.IGNORECASE)
-_LEAD = re.compile(r"[\s\"'(\[{#>-]*(?:(?:option|choice|answer|label|the)\b[\s\"'(\[{:]*)*", re.IGNORECASE)
 _LACKING = re.compile(
     r"\W*(?:there is |there's )?(?:not enough|insufficient|no) (?:information|evidence|data)[^.\n]{0,30} to "
     r"(?:answer|decide|determine|say|choose|tell)|[^.\n]{0,60}\bcan(?:not|'t) be (?:answered|determined|decided)\b",
@@ -163,12 +90,16 @@ _LACKING = re.compile(
 
 
 def plain(text: str) -> Plain:
-    """A text without fences, emphasis and tags, its full-width signs narrow, up to where the next question begins."""
+    """A text without fences, emphasis and tags, its full-width signs narrow, up to where the next question begins.
+
+    What a model thinks in a ``<think>`` tag is left out, if anything follows it.
+    """
     text = text.translate(_SIGNS)
     parts: list[str] = []
     places: list[int] = []
-    end = 0
-    for match in _MARKUP.finditer(text):
+    thought = _THOUGHT.match(text)
+    end = thought.end() if thought and text[thought.end() :].strip() else 0
+    for match in _MARKUP.finditer(text, end):
         put = "\nfinal answer: " if match["final"] else "\n" if match["gap"] else ""
         parts += [text[end : match.start()], put]
         places += [*range(end, match.start()), *[match.start()] * len(put)]
@@ -197,13 +128,12 @@ def decide(said: Plain, mentions: Sequence[Mention], joined: Callable[[Mention, 
             groups[-1].append(mention)
         else:
             groups.append([mention])
-    weighed = [(_weight(said.text, group), group) for group in _without_menus(said.text, groups)]
-    declines = refused(said.text)
-    for weight in (4, 3) if declines else (4, 3, 2, 1):
-        if chosen := [group for one, group in weighed if one == weight]:
-            return _settled(said, chosen, weight)
-    if declines:
-        return Extracted(None, "refused")
+    weighed = [(weight(said.text, group), group) for group in _without_menus(said.text, groups)]
+    for level in (4, 3, 2, 1):
+        if level == 2 and refused(said.text):
+            return Extracted(None, "refused")
+        if chosen := [group for one, group in weighed if one == level]:
+            return _settled(said, chosen, level)
     return Extracted(None, "ambiguous" if len(groups) > len(weighed) else "nothing")
 
 
@@ -211,52 +141,26 @@ def _links(between: str) -> bool:
     return len(between) <= 20 and "\n" not in between and bool(_JOINED.fullmatch(between))
 
 
-def _settled(said: Plain, chosen: list[list[Mention]], weight: int) -> Extracted[str]:
+def _settled(said: Plain, chosen: list[list[Mention]], level: int) -> Extracted[str]:
     """The answer of the places that weigh most."""
-    if weight == 1 and any(not mention.by_text for group in chosen for mention in group):
+    if level == 1 and any(not mention.by_text for group in chosen for mention in group):
         lettered = ([mention for mention in group if not mention.by_text] for group in chosen)
         chosen = [group for group in lettered if group]
     last = chosen[-1]
-    if len(_values(chosen)) > 1 and len(chosen) > 1 and weight > 1:
+    if len(_values(chosen)) > 1 and len(chosen) > 1 and level > 1:
         text, start = said.text, last[0].start
         between = text[max(chosen[-2][-1].end, start - WINDOW) : start]
-        concluded = _CONCLUDED.search(text[max(0, start - WINDOW) : start])
-        if weight == 4 or concluded or _REVISED.search(between):
+        concluded = CONCLUDED.search(text[max(0, start - WINDOW) : start])
+        if level == 4 or concluded or REVISED.search(between):
             chosen = [last]
     if len(_values(chosen)) > 1:
         return Extracted(None, "ambiguous")
-    why = "option text" if all(mention.by_text for mention in last) else "stated" if weight > 1 else "mentioned"
+    why = "option text" if all(mention.by_text for mention in last) else "stated" if level > 1 else "mentioned"
     return Extracted(last[0].value, why, said.span(last[0].start, last[-1].end))
 
 
 def _values(groups: Sequence[Sequence[Mention]]) -> set[str]:
     return {mention.value for group in groups for mention in group}
-
-
-def _weight(text: str, group: Sequence[Mention]) -> int:
-    """4 final, 3 stated, 2 first or last of the text, 1 in passing, 0 none: denied, asked or supposed."""
-    start, end = group[0].start, group[-1].end
-    before, after = text[max(0, start - WINDOW) : start], text[end : end + WINDOW]
-    denied = group[0].denied
-    if denied is None:
-        denied = bool(answers.NEGATED.search(before) or _DENIED_BEFORE.search(before) or _BAD.match(after))
-    if denied or _ASKED.match(after):
-        return 0
-    if _FINAL.search(before):
-        return 4
-    alone = before.rstrip(" \"'([{").endswith((":", "=", ":\n")) and _JUST.match(after)
-    word = any(mention.weak and not mention.by_text for mention in group)
-    ends = not word and _ENDS.match(after) and _IS.search(before)  # "the organism is B.", but not "it is unclear."
-    if alone or ends or _GOOD.match(after) or _STATED.search(before) or _CONCLUDED.search(before):
-        return 3
-    if any(mention.weak for mention in group):
-        return 0
-    lead = _LEAD.match(text, 0, start) if start <= WINDOW else None
-    if lead and lead.end() == start and _OPENS.match(after):
-        return 2
-    line = before.rpartition("\n")[2] if "\n" in before or start <= WINDOW else "?"
-    last = len(text) - end < WINDOW and _JUST.fullmatch(after)
-    return 2 if last and not line.strip(" \t\"'([{#>-") else 1
 
 
 def _without_menus(text: str, groups: list[list[Mention]]) -> list[list[Mention]]:
@@ -267,7 +171,7 @@ def _without_menus(text: str, groups: list[list[Mention]]) -> list[list[Mention]
         before = text[max(0, group[0].start - WINDOW) : group[0].start]
         whole.append(
             bool(re.search(r"(?:^|\n)[^\S\n]*(?:[-\u2022]|\d+[.)])?[\s\"'(\[]*$", before))
-            and bool(_JUST.match(text[group[-1].end : group[-1].end + WINDOW]))
+            and bool(JUST.match(text[group[-1].end : group[-1].end + WINDOW]))
         )
     menu = set()
     for place in range(1, len(groups)):

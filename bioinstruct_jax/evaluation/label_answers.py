@@ -10,8 +10,16 @@ from bioinstruct_jax.tasks import answers
 # word is no answer: "the mechanism is unclear" decides nothing.
 MEANT = {
     "yes": ("true", "correct", "affirmative", "definitely", "certainly", "absolutely", "yeah", "yep"),
-    "no": ("false", "incorrect", "negative", "definitely not", "certainly not", "absolutely not", "probably not")
-    + ("not at all", "nope"),
+    "no": (
+        "false",
+        "incorrect",
+        "negative",
+        "definitely not",
+        "certainly not",
+        "absolutely not",
+        "probably not",
+        "nope",
+    ),
     "maybe": ("possibly", "perhaps", "uncertain", "unclear", "inconclusive", "undetermined", "equivocal", "it depends"),
 }
 NLI = {  # for `label`: inflected forms, and what denies two of three
@@ -103,8 +111,8 @@ def _whole(said: Plain, words: Mapping[str, str]) -> Extracted[str] | None:
 def several(text: str, labels: Sequence[str], synonyms: Mapping[str, str] | None = None) -> Extracted[tuple[str, ...]]:
     """All labels that a text gives, in the order of ``labels``; () if it says that none applies.
 
-    A list (commas, semicolons, lines, bullets, JSON) has its unknown entries counted; in a sentence those are taken that
-    it does not deny.
+    A list (commas, semicolons, lines, bullets, JSON) has its unknown entries counted; in a sentence those are
+    taken that it does not deny.
     """
     said = plain(text)
     if not said.text.strip():

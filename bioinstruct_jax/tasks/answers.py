@@ -63,7 +63,7 @@ def _form(text: str) -> str:
 
 
 def places(text: str, labels: Sequence[str]) -> Iterator[tuple[str, int, int, bool]]:
-    """Where a text names labels, in any case: label, its first character, the one behind it, and whether it is denied."""
+    """Where a text names labels, in any case: the label, its characters [start, end), and whether it is denied."""
     pattern, by_form = _pattern(tuple(labels))
     for match in pattern.finditer(text):
         denied = NEGATED.search(text[max(0, match.start() - 60) : match.start()])

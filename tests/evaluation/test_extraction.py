@@ -113,46 +113,49 @@ def test_only_labels_that_are_allowed_are_read():
 
 
 # What a model may write, in pieces: letters, words that weigh them, signs that are markup, blanks.
-PIECES = st.sampled_from(
-    [
-        "A",
-        "B",
-        "(C)",
-        "d",
-        "I",
-        "answer",
-        "is",
-        "not",
-        "the",
-        "so",
-        "no",
-        "yes",
-        "maybe",
-        "insulin",
-        "metformin",
-        "final",
-    ]
-    + [
-        "entailment",
-        "none",
-        "wait",
-        ",",
-        ".",
-        ":",
-        "?",
-        "\n",
-        " ",
-        "```",
-        "**",
-        "\\boxed{",
-        "}",
-        "<answer>",
-        '{"',
-        "]",
-        "\uff21",
-    ]
-    + ["\nQuestion: ", "resisting cell death", "0.5 mg", "ﬁ", "\u0130", "\U0001f600", "\x00", "\ud800"]
-)
+WORDS = [
+    "A",
+    "B",
+    "(C)",
+    "d",
+    "I",
+    "answer",
+    "is",
+    "not",
+    "the",
+    "so",
+    "no",
+    "yes",
+    "maybe",
+    "insulin",
+    "metformin",
+    "final",
+    "entailment",
+    "none",
+    "wait",
+    ",",
+    ".",
+    ":",
+    "?",
+    "```",
+    "**",
+    "}",
+    "]",
+]
+ODD = [
+    "\n",
+    " ",
+    "\\boxed{",
+    "<answer>",
+    '{"',
+    "\uff21",
+    "\nQuestion: ",
+    "resisting cell death",
+    "0.5 mg",
+    "\ufb01",
+    "\u0130",
+]
+PIECES = st.sampled_from([*WORDS, *ODD, "</think>", "\U0001f600", "\x00", "\ud800"])
 TEXTS = st.one_of(
     st.text(max_size=60), st.lists(PIECES, max_size=25).map(" ".join), st.lists(PIECES, max_size=25).map("".join)
 )
@@ -235,20 +238,20 @@ def test_a_chatty_tail_changes_nothing(form, tail):
 
 def test_reading_takes_a_time_that_grows_as_the_text_does(monkeypatch):
     # Characters that the weighing is shown, rather than seconds. Mutation: `before` is all that stands before a place.
-    from bioinstruct_jax.evaluation import extraction
+    from bioinstruct_jax.evaluation import weighing
 
     seen = []
-    pattern = extraction._FINAL
+    pattern = weighing._FINAL
 
     class Counting:
         def search(self, text: str) -> object:
             seen.append(len(text))
             return pattern.search(text)
 
-    monkeypatch.setattr(extraction, "_FINAL", Counting())
+    monkeypatch.setattr(weighing, "_FINAL", Counting())
     choice("B, said one; that was it. " * 400, DRUGS)
     assert len(seen) == 400
-    assert max(seen) <= extraction.WINDOW
+    assert max(seen) <= weighing.WINDOW
 
 
 def test_the_gold_answer_and_chance_are_not_asked():
