@@ -7,6 +7,7 @@ from functools import lru_cache
 
 from bioinstruct_jax.evaluation.extraction import WINDOW, Extracted, Mention, decide, plain
 
+NEAR = 40  # characters around a letter that tell whether it stands for an option
 _KINDS = (  # nouns that a letter names one of: vitamin B, hepatitis C, type A
     "vitamins?|hepatitis|hep|types?|groups?|class|child[- ]pugh|stage|grade|proteins?|factors?|blood|categor(?:y|ies)"
     "|strain|influenza|antigen|coenzyme|ig|immunoglobulin|toxin|h(?:a)?emophilia|cyclosporine?|amphotericin|polymyxin|provitamin"
@@ -70,7 +71,7 @@ def _letters(text: str, options: Mapping[str, str], taken: list[tuple[int, int]]
             place += 1
         if place < len(taken) and taken[place][0] <= start:
             continue
-        before, after = text[max(0, start - WINDOW) : start], text[end : end + WINDOW]
+        before, after = text[max(0, start - NEAR) : start], text[end : end + NEAR]
         letter = match[0].upper()
         if _NAMED_BY.search(before) or (_THING.match(after) and not _begins(after, options[letter])):
             continue
@@ -85,8 +86,9 @@ def _letters(text: str, options: Mapping[str, str], taken: list[tuple[int, int]]
 
 
 def _begins(after: str, option: str) -> bool:
-    """Whether the text of an option follows its letter."""
-    return bool(option.strip()) and after.lstrip(" .:)-").casefold().startswith(option.strip().casefold())
+    """Whether the text of an option, as far as it can be seen, follows its letter."""
+    behind, begin = after.lstrip(" .:)-").casefold(), option.strip().casefold()[: NEAR // 2]
+    return bool(begin) and behind.startswith(begin)
 
 
 @lru_cache(64)

@@ -124,7 +124,8 @@ def decide(said: Plain, mentions: Sequence[Mention], joined: Callable[[Mention, 
     groups: list[list[Mention]] = []
     for mention in mentions:
         last = groups[-1][-1] if groups else None
-        if last and (_links(said.text[last.end : mention.start]) or joined(last, mention)):
+        again = last and mention.value in _values(groups[-1:])  # "of B and C, B": said anew
+        if last and (joined(last, mention) or (not again and _links(said.text[last.end : mention.start]))):
             groups[-1].append(mention)
         else:
             groups.append([mention])

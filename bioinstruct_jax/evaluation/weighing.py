@@ -49,7 +49,8 @@ _BAD = re.compile(
     r"|avoided|out|less|inferior|unsafe|dangerous)\b"
     r"|(?:is|are|was|were|does|do|would|should|could|can|has|have|wo)n't\b|cannot\b"
     r"|(?:does|do|would|should|could|can|will|must|may) not\b|must be stopped\b"
-    r"|[:=(-]+\s*(?:no|not|wrong|incorrect|false|ruled out)\b)",
+    r"|[:=-]+\s*(?:no\b(?!\s*\w)|not (?:correct|right|likely|indicated|suitable|appropriate)\b|wrong\b|incorrect\b|false\b)"
+    r"|\(\s*(?:no|wrong|incorrect|false|ruled out)\b)",
     re.IGNORECASE,
 )
 _GOOD = re.compile(
@@ -58,7 +59,9 @@ _GOOD = re.compile(
     r"|[:=(-]+\s*(?:yes|correct|right|true)\b)",
     re.IGNORECASE,
 )
+_SUPPOSED = re.compile(r"[^.;\n]{0,20}\bwould (?:be|have been)\b[^.;\n]*\b(?:if|had|were)\b", re.IGNORECASE)
 _ASKED = re.compile(r"[^.;!\n]{0,20}\?")
+_ENDED = re.compile(r".*(?:[.;!?](?=\s)|\n)", re.DOTALL)
 _IS = re.compile(r"\b(?:is|be)[\s\"'(\[]*$", re.IGNORECASE)
 _ENDS = re.compile(r"[)\]\"']*(?:[.!](?:\s|$)|\n|$)")
 JUST = re.compile(r"[\s\"'()\[\]{}.!?,;:-]*?(?:\n|$)")  # nothing more on this line
@@ -87,11 +90,13 @@ class Mention:
 def weight(text: str, group: Sequence[Mention]) -> int:
     """4 final, 3 stated, 2 first or last of the text, 1 in passing, 0 none: denied, asked or supposed."""
     start, end = group[0].start, group[-1].end
-    before, after = text[max(0, start - WINDOW) : start], text[end : end + WINDOW]
+    whole, after = text[max(0, start - WINDOW) : start], text[end : end + WINDOW]
+    ended = _ENDED.match(whole.rstrip())
+    before = whole[ended.end() if ended else 0 :]  # of the same sentence, or of a line that announces it
     denied = group[0].denied
     if denied is None:
         denied = bool(answers.NEGATED.search(before) or _DENIED_BEFORE.search(before) or _BAD.match(after))
-    if denied or _ASKED.match(after):
+    if denied or _ASKED.match(after) or _SUPPOSED.match(after):
         return 0
     if _FINAL.search(before):
         return 4
@@ -105,6 +110,6 @@ def weight(text: str, group: Sequence[Mention]) -> int:
     lead = _LEAD.match(text, 0, start) if start <= WINDOW else None
     if lead and lead.end() == start and _OPENS.match(after):
         return 2
-    line = before.rpartition("\n")[2] if "\n" in before or start <= WINDOW else "?"
+    line = whole.rpartition("\n")[2] if "\n" in whole or start <= WINDOW else "?"
     last = len(text) - end < WINDOW and JUST.fullmatch(after)
     return 2 if last and not line.strip(" \t\"'([{#>-") else 1

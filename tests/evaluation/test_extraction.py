@@ -106,6 +106,13 @@ def test_entries_that_are_no_label_are_counted():
     assert several("[]", HALLMARKS) == Extracted((), "stated", (0, 2))
 
 
+def test_a_long_option_behind_its_letter_is_known():
+    # Mutation: the whole text of the option looked for in the characters that are seen.
+    options = {"A": "Atorvastatin at a high dose, with a check of liver enzymes after twelve weeks", "B": "Diet alone"}
+    assert choice(f"Hmm, A {options['A'].lower()}", options).value == "A"
+    assert choice("Hmm, A statin is often given", options).value is None
+
+
 def test_only_labels_that_are_allowed_are_read():
     assert yes_no_maybe("Maybe", ("yes", "no")).value is None
     assert yes_no_maybe("It depends.").value == "maybe"
