@@ -59,15 +59,14 @@ class Extracted(Generic[T]):
 
 @dataclass(frozen=True)
 class Plain:
-    """A text without its markup. ``places[i]``: where the character i stood; one more for the end."""
+    """A text without its markup. ``places[i]``: where the character i stood."""
 
     text: str
     places: list[int]
 
     def span(self, start: int, end: int) -> tuple[int, int]:
-        """Characters of the text as it was; never empty."""
-        first = self.places[start]
-        return first, max(self.places[end - 1] + 1, first + 1)
+        """Characters of the text as it was."""
+        return self.places[start], self.places[end - 1] + 1
 
 
 _SIGNS = {0xFF01 + place: 0x21 + place for place in range(94)} | str.maketrans(
@@ -105,7 +104,7 @@ def plain(text: str) -> Plain:
         places += [*range(end, match.start()), *[match.start()] * len(put)]
         end = match.end()
     bare = "".join([*parts, text[end:]])
-    places += range(end, len(text) + 1)
+    places += range(end, len(text))
     start = len(bare) - len(bare.lstrip())
     cut = _NEXT.search(bare, start)
     return Plain(bare[start : cut.start() if cut else None].rstrip(), places[start:])

@@ -49,8 +49,8 @@ _BAD = re.compile(
     r"|avoided|out|less|inferior|unsafe|dangerous)\b"
     r"|(?:is|are|was|were|does|do|would|should|could|can|has|have|wo)n't\b|cannot\b"
     r"|(?:does|do|would|should|could|can|will|must|may) not\b|must be stopped\b"
-    r"|[:=-]+\s*(?:no\b(?!\s*\w)|not (?:correct|right|likely|indicated|suitable|appropriate)\b|wrong\b|incorrect\b|false\b)"
-    r"|\(\s*(?:no|wrong|incorrect|false|ruled out)\b)",
+    r"|[:=-]+\s*(?:no\b(?!\s*\w)|not (?:correct|right|likely|indicated|suitable|appropriate)\b"
+    r"|(?:wrong|incorrect|false)\b)|\(\s*(?:no|wrong|incorrect|false|ruled out)\b)",
     re.IGNORECASE,
 )
 _GOOD = re.compile(

@@ -109,7 +109,7 @@ def test_entries_that_are_no_label_are_counted():
 def test_a_long_option_behind_its_letter_is_known():
     # Mutation: the whole text of the option looked for in the characters that are seen.
     options = {"A": "Atorvastatin at a high dose, with a check of liver enzymes after twelve weeks", "B": "Diet alone"}
-    assert choice(f"Hmm, A {options['A'].lower()}", options).value == "A"
+    assert choice(f"Hmm, A {options['A'][:50].lower()}", options).value == "A"
     assert choice("Hmm, A statin is often given", options).value is None
 
 
@@ -173,7 +173,7 @@ TEXTS = st.one_of(
 @example("\\boxed{")
 @example("\u0130 answer: b")
 def test_any_text_is_read(text):
-    # Mutation: `places` without the one for the end.
+    # Mutation: `places` without the characters behind the last markup.
     for kind, name in (
         ("choice", "drugs"),
         ("choice", "doses"),
