@@ -41,9 +41,7 @@ def choice(text: str, options: Mapping[str, str]) -> Extracted[str]:
     if not said.text.strip():
         return Extracted(None, "empty")
     letters = "".join(options)
-    whole = re.fullmatch(
-        rf"\W*(?:(?:option|choice|answer|letter)\b\W*)?([{letters}{letters.lower()}])\W*", said.text, re.IGNORECASE
-    )
+    whole = re.fullmatch(rf"\W*(?:(?i:option|choice|answer|letter)\b\W*)?([{letters}{letters.lower()}])\W*", said.text)
     if whole:
         return Extracted(whole[1].upper(), "exact", said.span(*whole.span(1)))
     texts = list(_texts(said.text, options))
@@ -93,14 +91,15 @@ def _begins(after: str, option: str) -> bool:
 
 @lru_cache(64)
 def _pattern(options: tuple[str, ...]) -> re.Pattern[str] | None:
-    """Finds the texts of options, in any case and with blanks or hyphens between words; longer ones first."""
+    """Finds the texts of options, in any case and with blanks or hyphens between words; longer ones first.
+
+    The texts are plain and not blank.
+    """
     forms = []
     for option in sorted(options, key=lambda option: -len(option)):
-        tokens = _TOKEN.findall(option.strip().rstrip("."))
+        tokens = _TOKEN.findall(option)
         body = r"[\s-]*+".join(re.escape(token) for token in tokens)
-        start = (
-            r"(?<![\w<>\u2264\u2265-])(?<![<>\u2264\u2265]\s)(?<!\d[.,])" if option.strip()[0].isdigit() else r"(?<!\w)"
-        )
+        start = r"(?<![\w<>\u2264\u2265-])(?<![<>\u2264\u2265]\s)(?<!\d[.,])" if option[0].isdigit() else r"(?<!\w)"
         stop = r"(?![\d%])(?!\s?[-/%]\s?\d)(?!\s%)" if tokens[-1][-1].isdigit() else ""
         stop += r"(?!\w)(?!/\w)(?!\.\d)" if tokens[-1][-1].isalnum() else ""
         forms.append(start + body + stop)
@@ -110,10 +109,11 @@ def _pattern(options: tuple[str, ...]) -> re.Pattern[str] | None:
 def _texts(text: str, options: Mapping[str, str]) -> Iterator[Mention]:
     """Texts of options; a number without a unit is weak. The same text of two options names both."""
     by_form: dict[str, list[str]] = {}
-    for letter, option in options.items():
-        if len(option.strip(" .")) > 1 or option.strip(" .").isdigit():
-            by_form.setdefault(_form(plain(option).text), []).append(letter)
-    pattern = _pattern(tuple(sorted({plain(options[names[0]]).text for names in by_form.values()})))
+    texts = {letter: plain(option).text.rstrip(". ") for letter, option in options.items()}
+    told = {letter: option for letter, option in texts.items() if len(option) > 1 or option.isdigit()}
+    for letter, option in told.items():
+        by_form.setdefault(_form(option), []).append(letter)
+    pattern = _pattern(tuple(sorted(set(told.values()))))
     for match in pattern.finditer(text) if pattern else ():
         for letter in by_form.get(_form(match[0]), ()):
             weak = not any(sign.isalpha() for sign in match[0])

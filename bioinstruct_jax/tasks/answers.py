@@ -66,8 +66,10 @@ def places(text: str, labels: Sequence[str]) -> Iterator[tuple[str, int, int, bo
     """Where a text names labels, in any case: the label, its characters [start, end), and whether it is denied."""
     pattern, by_form = _pattern(tuple(labels))
     for match in pattern.finditer(text):
-        denied = NEGATED.search(text[max(0, match.start() - 60) : match.start()])
-        yield by_form[_form(match[0])], match.start(), match.end(), bool(denied)
+        label = by_form.get(_form(match[0]))  # None: a Turkish i, which matches one in any case and folds to another
+        if label is not None:
+            denied = NEGATED.search(text[max(0, match.start() - 60) : match.start()])
+            yield label, match.start(), match.end(), bool(denied)
 
 
 def opposite(label: str, labels: Sequence[str]) -> str:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from bioinstruct_jax.evaluation.choice_answers import choice
 from bioinstruct_jax.evaluation.extraction import WHY, Extracted, plain
 from bioinstruct_jax.evaluation.label_answers import ASSOCIATION, NLI, label, several, yes_no_maybe
+from bioinstruct_jax.tasks.answers import named
 from bioinstruct_jax.tasks.labels import HALLMARKS
 
 OPTIONS = {
@@ -186,6 +187,25 @@ def test_any_text_is_read(text):
         assert (found.value is None) == (found.span is None)
         if found.span:
             assert 0 <= found.span[0] < found.span[1] <= len(text)
+
+
+@settings(max_examples=80)
+@given(TEXTS, st.lists(st.one_of(st.text(max_size=6), PIECES), min_size=2, max_size=10))
+@example("0", ["", "\r\r"])
+@example("B", ["***", "..."])
+def test_any_options_are_looked_for(text, texts):
+    # Mutation: the first character of an option that is blank without its markup.
+    options = dict(zip("ABCDEFGHIJ", texts, strict=False))
+    assert choice(text, options).value in (None, *options)
+    for letter in options:
+        assert choice(f"({letter})", options).value == letter
+
+
+@pytest.mark.parametrize("sign", ["\u0130", "\u0131"])
+def test_letters_that_match_one_in_any_case_are_not_that_letter(sign):
+    # Mutation: IGNORECASE for the letters of options; `by_form[...]` in `answers.places`.
+    assert choice(sign, dict.fromkeys("ABCDEFGHI", "")).value is None
+    assert named(f"enta{sign}lment, neutral", LABELS["nli"][0]) == ["neutral"]
 
 
 SHORT = ("{}", "({})", "{}.", "{})", "Answer: {}", "The answer is {}", "Option {}")
