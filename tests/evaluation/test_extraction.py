@@ -13,6 +13,7 @@ from bioinstruct_jax.evaluation.extraction import WHY, Extracted, plain
 from bioinstruct_jax.evaluation.label_answers import ASSOCIATION, NLI, label, several, yes_no_maybe
 from bioinstruct_jax.tasks.answers import named
 from bioinstruct_jax.tasks.labels import HALLMARKS
+from bioinstruct_jax.tasks.table import TASKS
 
 OPTIONS = {
     "drugs": ("Metformin", "Insulin", "Gliclazide", "Acarbose"),
@@ -206,6 +207,19 @@ def test_letters_that_match_one_in_any_case_are_not_that_letter(sign):
     # Mutation: IGNORECASE for the letters of options; `by_form[...]` in `answers.places`.
     assert choice(sign, dict.fromkeys("ABCDEFGHI", "")).value is None
     assert named(f"enta{sign}lment, neutral", LABELS["nli"][0]) == ["neutral"]
+
+
+def test_the_answers_that_tasks_render_are_read_back():
+    # Mutation: a label within another one taken for it.
+    for task in (task for task in TASKS.values() if task.labels):
+        for name in task.labels:
+            assert label(name, task.labels).value == name
+            assert label(f"The label is {name}.", task.labels).value == name
+    text = ", ".join(HALLMARKS[2:5])
+    assert several(text, HALLMARKS) == Extracted(HALLMARKS[2:5], "listed", (0, len(text)))
+    for name, texts in OPTIONS.items():
+        for letter, text in zip("ABCDE", texts, strict=False):
+            assert read("choice", name, f"{letter}. {text}").value == letter
 
 
 SHORT = ("{}", "({})", "{}.", "{})", "Answer: {}", "The answer is {}", "Option {}")
