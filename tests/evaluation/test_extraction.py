@@ -115,6 +115,13 @@ def test_a_long_option_behind_its_letter_is_known():
     assert choice("Hmm, A statin is often given", options).value is None
 
 
+def test_of_nine_options_i_is_one_and_a_pronoun():
+    # Mutation: every I taken for the option.
+    nine = dict(zip("ABCDEFGHI", ("Zinc", *"bcdefghi"), strict=True))
+    assert choice("I wonder; perhaps B", nine).value == "B"
+    assert choice("I is the best answer.", nine).value == "I"
+
+
 def test_only_labels_that_are_allowed_are_read():
     assert yes_no_maybe("Maybe", ("yes", "no")).value is None
     assert yes_no_maybe("It depends.").value == "maybe"
