@@ -128,6 +128,7 @@ def generate(job: Generate, shown: "list[Record]", options: Options) -> int:
     origin = {"prompt": prompts.prompt_hash(), "seeds": seeds_hash(shown)}
     out = folder.begin(job, origin, accept_changes=options.accept_changes)
     with Progress() as progress, Journal.open(out / folder.JOURNAL) as journal:
+        folder.record(out, job, origin)
         teachers = {teacher.name: teacher for teacher in job.teachers}
         client = Client(teachers, journal=journal, budget=job.budget, offline=options.replay or bool(options.audit))
         client.check()

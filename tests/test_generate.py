@@ -357,6 +357,18 @@ def test_a_run_folder_of_another_verb_is_left_alone(words, tmp_path, capsys):
     assert (tmp_path / "out/config.yaml").read_text() == "precious: 1\n"
 
 
+def test_two_at_once_in_one_folder_are_refused(words, tmp_path, capsys):
+    # Mutation: settings written before the journal is held.
+    from bioinstruct_jax.api.journal import Journal
+
+    assert generate.main(words) == 0
+    settings = (tmp_path / "out/config.yaml").read_bytes()
+    with Journal.open(tmp_path / "out/journal.jsonl"):
+        assert generate.main([*words, "--target=99"]) == 2
+    assert "Traceback" not in capsys.readouterr().err
+    assert (tmp_path / "out/config.yaml").read_bytes() == settings
+
+
 def test_what_a_kill_left_of_the_settings_is_no_obstacle(words, tmp_path):
     # Killed before the settings were written, or while they were: they are written beside and put in place whole.
     assert generate.main(words) == 0

@@ -36,7 +36,7 @@ GROUPS: dict[str, Category] = {"question_answering": "QA", "extraction": "IE", "
 
 
 def begin(job: Generate, origin: dict[str, str], *, accept_changes: bool) -> Path:
-    """Make the folder ready and write the settings.
+    """Look whether the folder can be that of this job, and make it.
 
     Args:
         origin: hashes of what requests are made of beside the settings: prompt and seeds.
@@ -73,9 +73,13 @@ def begin(job: Generate, origin: dict[str, str], *, accept_changes: bool) -> Pat
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ValueError(f"out {out}: no folder can be made there ({error.strerror}); give another one") from error
-    _replace(out / ORIGIN, json.dumps(origin, indent=1) + "\n")  # first: it tells whose folder this is
-    _replace(out / CONFIG, settings.dump(job))
     return out
+
+
+def record(out: Path, job: Generate, origin: dict[str, str]) -> None:
+    """Write the settings, once the journal is held: no other process is at work in the folder then."""
+    _replace(out / ORIGIN, json.dumps(origin, indent=1) + "\n")
+    _replace(out / CONFIG, settings.dump(job))
 
 
 def _replace(file: Path, text: str) -> None:
