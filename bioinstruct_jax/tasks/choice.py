@@ -26,13 +26,20 @@ WORDINGS = (
 
 @dataclass(frozen=True)
 class Choice:
-    """A question with its options. ``answer``: the place of the right one, from 0. ``topic``: its subject, if known."""
+    """A question with its options.
+
+    Attributes:
+        answer: the place of the right one, from 0.
+        topic: its subject, if known.
+        untidied: question and options as the file has them, blanks around them and all; empty where that is the same.
+    """
 
     id: str
     question: str
     options: tuple[str, ...]
     answer: int
     topic: str = ""
+    untidied: tuple[str, ...] = ()
 
 
 def gold(item: Choice) -> str:
@@ -129,6 +136,30 @@ def _plain(text: str) -> str:
 
 def _has(text: str, option: str) -> bool:
     return bool(_plain(option)) and f" {_plain(option)} " in f" {_plain(text)} "
+
+
+def question_options(item: Choice) -> str:
+    """Question and options as lm-evaluation-harness puts MedQA."""
+    question, options = _untidied(item)
+    return f"Question: {question}\n{options}Answer:"
+
+
+def question_choices_options(item: Choice) -> str:
+    """The same with a line between, as it puts MedMCQA."""
+    question, options = _untidied(item)
+    return f"Question: {question}\nChoices:\n{options}Answer:"
+
+
+def bare_question_options(item: Choice) -> str:
+    """Question, without a word before it or blanks around it, and options, as it puts MMLU."""
+    question, options = _untidied(item)
+    return f"{question.strip()}\n{options}Answer:"
+
+
+def _untidied(item: Choice) -> tuple[str, str]:
+    """Question; options, each on a line behind its letter."""
+    question, *options = item.untidied or (item.question, *item.options)
+    return question, "".join(f"{letter}. {option}\n" for letter, option in zip(LETTERS, options, strict=False))
 
 
 CHOICE: Family[Choice, str] = Family(

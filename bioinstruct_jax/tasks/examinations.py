@@ -5,8 +5,15 @@ from collections.abc import Iterator
 from upath import UPath
 
 from bioinstruct_jax.tasks import reading
-from bioinstruct_jax.tasks.choice import CHOICE, LETTERS, Choice
-from bioinstruct_jax.tasks.task import CorpusError, Figure, Licence, Split, Task
+from bioinstruct_jax.tasks.choice import (
+    CHOICE,
+    LETTERS,
+    Choice,
+    bare_question_options,
+    question_choices_options,
+    question_options,
+)
+from bioinstruct_jax.tasks.task import CorpusError, Figure, Licence, Likelihood, Split, Task
 
 SUBJECTS = {  # of MMLU: items of the test file, where that was at hand, and what they are about
     "anatomy": (135, "anatomy"),
@@ -32,8 +39,15 @@ def read_medqa(folder: UPath, split: Split) -> Iterator[Choice]:
                 row.fail("'options' is not an object with the keys A, B, C and D")
             if options.get(letter) != row.get("answer"):
                 row.fail(f"'answer' is not the text of option {reading.shown(letter)}")
-            texts = tuple(reading.Row(row.file, row.line, options).text(key) for key in "ABCD")
-            yield Choice(f"{split.name}:{row.line}", row.text("question"), texts, LETTERS.index(letter))
+            cells = reading.Row(row.file, row.line, options | {"question": row.get("question")})
+            texts, place = tuple(cells.text(key) for key in "ABCD"), LETTERS.index(letter)
+            yield Choice(
+                f"{split.name}:{row.line}",
+                cells.text("question"),
+                texts,
+                place,
+                untidied=cells.untidied(("question", *"ABCD")),
+            )
 
 
 def read_medmcqa(folder: UPath, split: Split) -> Iterator[Choice]:
@@ -48,7 +62,8 @@ def read_medmcqa(folder: UPath, split: Split) -> Iterator[Choice]:
             answer = int(str(row.get("cop"))) - base
             options = tuple(row.text(f"op{letter}", empty=place != answer) for place, letter in enumerate("abcd"))
             topic = row.get("subject_name")
-            yield Choice(row.text("id"), row.text("question"), options, answer, str(topic or ""))
+            untidied = row.untidied(("question", "opa", "opb", "opc", "opd"))
+            yield Choice(row.text("id"), row.text("question"), options, answer, str(topic or ""), untidied)
 
 
 def _base(file: UPath) -> int:
@@ -71,14 +86,16 @@ def read_mmlu(folder: UPath, split: Split) -> Iterator[Choice]:
     for name in split.files:
         for row in reading.headless_rows(folder / name, ("question", *"ABCD", "answer")):
             letter = row.one_of("answer", "ABCD")
-            options = tuple(row.text(key) for key in "ABCD")
-            yield Choice(f"{split.name}:{row.line}", row.text("question"), options, LETTERS.index(letter))
+            options, place = tuple(row.text(key) for key in "ABCD"), LETTERS.index(letter)
+            untidied = row.untidied(("question", *"ABCD"))
+            yield Choice(f"{split.name}:{row.line}", row.text("question"), options, place, untidied=untidied)
 
 
 def _mmlu(subject: str, count: int | None, field: str) -> Task[Choice, str]:
+    named = subject.replace("_", " ")
     return Task(
         name=f"mmlu_{subject}",
-        title=f"MMLU, {subject.replace('_', ' ')}",
+        title=f"MMLU, {named}",
         family=CHOICE,
         folder="mmlu",
         splits=(Split("dev", (f"{subject}_dev.csv",)), Split("test", (f"{subject}_test.csv",), count)),
@@ -86,6 +103,12 @@ def _mmlu(subject: str, count: int | None, field: str) -> Task[Choice, str]:
         licence=Licence("open", "MIT", "github.com/hendrycks/test: the files of dev/ and test/ in one folder"),
         subject=field,
         labels=tuple("ABCD"),
+        likelihood=Likelihood(
+            bare_question_options,
+            f"mmlu_{subject}",
+            f"The following are multiple choice questions (with answers) about {named}.\n\n",
+            ordered=True,
+        ),
         tried=count is not None,
         note="The development split is the publisher's five examples.",
     )
@@ -117,6 +140,7 @@ TASKS: tuple[Task[Choice, str], ...] = (
             Figure("BioLinkBERT-large", 44.6, "accuracy", "test", "BioLinkBERT"),
             Figure("Me-LLaMA-13B-chat", 42.7, "accuracy", "test", "Me-LLaMA"),
         ),
+        likelihood=Likelihood(question_options, "medqa_4options"),
         tried=True,
     ),
     Task(
@@ -137,6 +161,7 @@ TASKS: tuple[Task[Choice, str], ...] = (
             Figure("Meditron-7B", 36.3, "accuracy", "dev", "Meditron, 3-shot"),
             Figure("Me-LLaMA-13B-chat", 44.9, "accuracy", "dev", "Me-LLaMA"),
         ),
+        likelihood=Likelihood(question_choices_options, "medmcqa"),
         tried=True,
         note="The answers of the test split are not published; everyone scores the development split. 21 of its "
         "questions offer one text under two letters.",

@@ -70,6 +70,11 @@ class Row:
             self.fail(f"{name!r} has a NUL character or half a character (a lone surrogate), which is no text")
         return tidy(value)
 
+    def untidied(self, names: Sequence[str]) -> tuple[str, ...]:
+        """Fields of text, read before by `text`, as they stand in the file; empty where tidying changes none."""
+        values = tuple(str(self.get(name)) for name in names)
+        return values if any(tidy(value) != value for value in values) else ()
+
     def texts(self, name: str) -> tuple[str, ...]:
         """A list of texts that are not blank."""
         value = self.get(name)

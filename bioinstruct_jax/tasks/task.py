@@ -149,6 +149,25 @@ class Family(Generic[I, G]):
 
 
 @dataclass(frozen=True)
+class Likelihood(Generic[I]):
+    """How an item is put where each of the task's labels is scored by its log-likelihood as the answer.
+
+    The texts are those of lm-evaluation-harness 0.4.13, byte for byte: scores are compared with the ones it gives.
+
+    Attributes:
+        context: all that stands before the answer; it ends without a blank.
+        harness: the task's name there; empty where it has none, and the form is that of a sister task.
+        description: in front of shots and item.
+        ordered: shots are the first of their split, as its publisher chose them, rather than drawn.
+    """
+
+    context: Callable[[I], str]
+    harness: str = ""
+    description: str = ""
+    ordered: bool = False
+
+
+@dataclass(frozen=True)
 class Task(Generic[I, G]):
     """One corpus as one task.
 
@@ -165,6 +184,7 @@ class Task(Generic[I, G]):
         meanings: of the labels, in their order, shown beside those whose name does not say it; empty where all do.
         negative: the label that stands for nothing, left out of a relation's scores.
         figures: published scores.
+        likelihood: how the labels are scored as answers; None: the answer is only ever generated.
         tried: whether the reader has met the publisher's real file, or only a fixture in its format.
         note: what a user must know: weak labels, a split scored elsewhere as another.
     """
@@ -181,6 +201,7 @@ class Task(Generic[I, G]):
     meanings: tuple[str, ...] = ()
     negative: str | None = None
     figures: tuple[Figure, ...] = ()
+    likelihood: Likelihood[I] | None = None
     tried: bool = False
     note: str = ""
 

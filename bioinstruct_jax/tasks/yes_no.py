@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from upath import UPath
 
 from bioinstruct_jax.tasks import answers, reading
-from bioinstruct_jax.tasks.task import Answer, CorpusError, Family, Figure, Licence, Split, Task
+from bioinstruct_jax.tasks.task import Answer, CorpusError, Family, Figure, Licence, Likelihood, Split, Task
 
 WORDINGS = (
     "Answer the question from the evidence given.",
@@ -63,6 +63,11 @@ def _named(text: str, labels: tuple[str, ...]) -> list[str]:
         return [found[1].lower()] if not rest or rest[1].lower() == found[1].lower() else [found[1], rest[1]]
     alone = re.sub(r"\b(no)\b(?=\s+\w)(?!\s+(?:or|and)\b)", " ", text, flags=re.IGNORECASE)  # "no" as in "no evidence"
     return answers.named(alone, labels)
+
+
+def abstract_question(item: Question) -> str:
+    """Text and question as lm-evaluation-harness puts PubMedQA."""
+    return f"Abstract: {item.context}\nQuestion: {item.question}\nAnswer:"
 
 
 YES_NO: Family[Question, str] = Family(
@@ -154,6 +159,7 @@ TASKS = (
             Figure("Meditron-7B", 69.3, "accuracy", "test", "Meditron, 3-shot; the standard deviation is 15"),
             Figure("Me-LLaMA-13B-chat", 70.0, "accuracy", "test", "Me-LLaMA"),
         ),
+        likelihood=Likelihood(abstract_question, "pubmedqa"),
         tried=True,
         note="The official score is accuracy and macro-F1 over all 500 test ids. The publisher divides the other 500 "
         "into ten folds for training and development; here all of them are train.",
@@ -170,6 +176,7 @@ TASKS = (
         read=read_bioasq,
         licence=Licence("restricted", "BioASQ terms", "participants-area.bioasq.org, after registration"),
         labels=("yes", "no"),
+        likelihood=Likelihood(abstract_question),
         note="BLURB keeps 75 of the training questions for development; which they are, its own release says.",
     ),
 )
