@@ -105,7 +105,7 @@ def task_file(task: Task[Any, str], docs: list[Doc], folder: Path) -> None:
         "include": str(Path(lm_eval.tasks.__file__).parent / packaged),
         "dataset_path": "json",
         "dataset_name": None,
-        "dataset_kwargs": {"data_files": {split: str(rows)}},
+        "dataset_kwargs": {"data_files": {split: str(rows)}, "cache_dir": str(folder / "cache")},
         "training_split": None,
         "validation_split": None,
         "test_split": split,

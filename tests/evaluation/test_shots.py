@@ -84,7 +84,7 @@ def test_a_pool_that_is_too_small_is_told():
     pool = shots.pool(MEDQA, [_item(number) for number in range(3)])
     with pytest.raises(ValueError, match=r"medqa, item 'test:0': 3 shots are wanted, but the pool of 3 has no other"):
         shots.draw(pool, _item(0), 3)
-    with pytest.raises(ValueError, match=r"3 shots, balanced, are wanted, .* no other item with the answer 'A' after 2"):
+    with pytest.raises(ValueError, match=r"3 shots, balanced, .* no other item with the answer 'A' after 2"):
         shots.draw(pool, _item(0), 3, balanced=True)
     with pytest.raises(ValueError, match="-1 shots: needs 0 or more"):
         shots.draw(pool, _item(0), -1)

@@ -1,0 +1,47 @@
+"""Choice tasks against lm-evaluation-harness where it is installed, on hand-written items and on real ones."""
+
+from pathlib import Path
+
+import pytest
+from upath import UPath
+
+from bioinstruct_jax.tasks.table import TASKS
+from tests.evaluation import choice_corpora
+
+pytestmark = pytest.mark.slow
+NAMES = ("medqa", "medmcqa", "pubmedqa", "mmlu_medical_genetics")
+
+
+@pytest.fixture(scope="module")
+def sides(tmp_path_factory):
+    """(task, corpora, items, shots) -> both sides, compared."""
+    pytest.importorskip("lm_eval")
+    from tests.benchmarks import harness
+
+    folder: Path = tmp_path_factory.mktemp("harness")
+
+    def compare(name: str, corpora: Path, items: int, shots: int) -> harness.Sides:
+        place = folder / f"{name}-{items}-{shots}"
+        place.mkdir()
+        pairs = harness.chosen(harness.documents(TASKS[name], corpora), items)
+        return harness.compare(TASKS[name], pairs, shots, place, theirs, ours)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+        theirs, ours = harness.models(folder / "model", bos=True)
+        yield compare
+
+
+@pytest.mark.parametrize("shots", [0, 2])
+@pytest.mark.parametrize("name", NAMES)
+def test_hand_written_items(sides, tmp_path, name, shots):
+    # Mutations: those of test_choice_prompts; BOS on one side alone; a blank between context and continuation twice.
+    choice_corpora.write(tmp_path)
+    assert sides(name, tmp_path, 3, shots).items == 3
+
+
+@pytest.mark.parametrize(("name", "shots"), [("medqa", 2), ("medmcqa", 0), ("pubmedqa", 0), (NAMES[3], 2)])
+def test_real_items(sides, data_folder, name, shots):
+    if TASKS[name].missing(UPath(data_folder), "dev" if name == "medmcqa" else "test"):
+        pytest.skip(f"{name} is not there")
+    assert sides(name, data_folder, 12, shots).items == 12
