@@ -55,9 +55,11 @@ def test_every_item_is_drawn_as_often_and_every_order_of_labels():
     assert max(drawn.values()) < 850
     for place in (0, 3):
         first = Counter(shots.draw(pool, item, 4, balanced=True)[place].answer for item in asked)
-        assert min(first.values()) > 650
+        assert min(first[answer] for answer in range(4)) > 650
     extra = Counter(shots.draw(pool, item, 1, balanced=True)[0].answer for item in asked)
-    assert min(extra.values()) > 650
+    assert min(extra[answer] for answer in range(4)) > 650
+    fives = [shots.draw(pool, item, 5, balanced=True) for item in asked]
+    assert 200 < sum(five[0].answer == five[4].answer for five in fives) < 400  # one pair of ten
 
 
 def test_another_seed_draws_others():
