@@ -195,7 +195,7 @@ def models(folder: Path, *, bos: bool) -> tuple[Any, LanguageModel]:
 
     tiny = tokenizer.load("tiny")
     settings = {"vocab_size": len(tiny), "max_position_embeddings": CONTEXT, "num_key_value_heads": 2}
-    llama_pairs.reference(0, **settings).save_pretrained(folder)
+    llama_pairs.reference(1, **settings).save_pretrained(folder)  # its acc and acc_norm differ on PubMedQA
     tiny.save_pretrained(folder)
     theirs = HFLM(str(folder), device="cpu", dtype="float32", batch_size=4, max_length=CONTEXT, add_bos_token=bos)
     return theirs, load(str(folder), bos=bos).language_model

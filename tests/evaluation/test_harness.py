@@ -44,4 +44,6 @@ def test_hand_written_items(sides, tmp_path, name, shots):
 def test_real_items(sides, data_folder, name, shots):
     if TASKS[name].missing(UPath(data_folder), "dev" if name == "medmcqa" else "test"):
         pytest.skip(f"{name} is not there")
-    assert sides(name, data_folder, 12, shots).items == 12
+    both = sides(name, data_folder, 12, shots)
+    assert both.items == 12
+    assert (both.ours[:, 0] != both.ours[:, 1]).any() == (name == "pubmedqa")  # letters have one length
