@@ -7,7 +7,6 @@ than needed, changes what is paid for and never what is accepted; what is beyond
 import asyncio
 import itertools
 import math
-from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeVar
@@ -65,7 +64,6 @@ class Asking:
         self._job, self._seeds, self._pool, self._client, self._told = job, seeds, pool, client, told
         self._sent = 0
         self._replies: dict[int, Reply] = {}
-        self._candidates: deque[Candidate] = deque()  # that want an output, in order
         self._answers: dict[str, Answer] = {}  # of candidates, by id
         self._failure: BudgetError | StoppedError | None = None
 
@@ -145,9 +143,8 @@ class Asking:
             number = self._pool.next
             drawn, key = draw(self._job, self._seeds, number), f"tasks/{number:06d}"
             new += self._pool.take(drawn, key, self._replies.pop(number))
-        self._candidates += new
-        while self._candidates and not self._pool.ended and self._candidates[0].row.id in self._answers:
-            self._pool.settle(self._answers.pop(self._candidates.popleft().row.id))
+        while not self._pool.ended and self._pool.due in self._answers:
+            self._pool.settle(self._answers.pop(self._pool.due))
         return new
 
     def _wants_more(self) -> bool:

@@ -152,6 +152,11 @@ class Pool:
         return sum(self._counts(_order(one.row.id)) for one in self._waiting)
 
     @property
+    def due(self) -> str:
+        """The id of the candidate that is to be settled next; empty: none waits."""
+        return self._waiting[0].row.id if self._waiting else ""
+
+    @property
     def seen(self) -> int:
         """Items of the answers, broken ones too, up to the last that counts."""
         return sum(map(self._counts, self._seen_items))
