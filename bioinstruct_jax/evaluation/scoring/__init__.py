@@ -1,0 +1,1 @@
+"""From a model's outputs to scores, one module a kind of answer."""
