@@ -112,13 +112,14 @@ def run(job: Chat) -> int:
 
     from bioinstruct_jax.inference.conversation import Conversation, choose_template
     from bioinstruct_jax.inference.load import load, longest_context
+    from bioinstruct_jax.interop import locate
     from bioinstruct_jax.reporting.progress import Progress
 
     # ---------------------------------------------------------------- the model and its template
     with Progress() as progress:
         progress.phase("loading")
         dtype = job.dtype or ("float32" if jax.default_backend() == "cpu" else "bfloat16")
-        model = whole_model(job.model) if job.model else None
+        model = locate.whole_model(job.model) if job.model else None
         loaded = load(model, job.adapter, dtype=dtype, slots=1, context=job.context)
     shape, context = loaded.language_model.engine.shape, loaded.language_model.context
     template, notes = choose_template(job.template, loaded.words, shape)
@@ -153,25 +154,6 @@ def run(job: Chat) -> int:
 
 
 # -------------------------------------------------------------------- which model
-
-
-def whole_model(name: str) -> str:
-    """The folder of a model that somebody named: that of a run that tuned all weights is its ``model/``.
-
-    Raises:
-        ValueError: for the folder of a run that made an adapter, or has made nothing yet.
-    """
-    folder = files.path(name)
-    if (folder / "config.json").exists() or not (folder / "config.yaml").exists():
-        return name
-    if (folder / "model" / "config.json").exists():
-        return str(folder / "model")
-    if (folder / "adapter").exists():
-        raise ValueError(f"--model {name!r} is a run that made an adapter; give --adapter={name}")
-    raise ValueError(
-        f"--model {name!r}: the run has no model/ yet; go on with python -m bioinstruct_jax.train "
-        f"{folder / 'config.yaml'}"
-    )
 
 
 def random_base(loaded: Loaded) -> bool:

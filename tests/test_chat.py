@@ -260,7 +260,7 @@ SMALL = [
 
 @pytest.mark.slow
 def test_the_run_folders_of_train(tmp_path, monkeypatch, capsys):
-    # Mutations: a fully tuned run without prompt_template.json; `whole_model` that returns what it was given.
+    # Mutations: a fully tuned run without prompt_template.json; `locate.whole_model` that returns what it was given.
     more = [f"--runs_dir={tmp_path}", f"--data.cache_dir={tmp_path / 'cache'}"]
     assert train.main([*SMALL, *more, "--name=part"]) == 0
     assert train.main([*SMALL, *more, "--name=whole", "--trainable=all"]) == 0

@@ -75,3 +75,22 @@ def recorded_base(adapter: UPath) -> str | None:
     if name is not None and not isinstance(name, str):
         raise ValueError(f"{adapter / CONFIG}: base_model_name_or_path = {name!r}: text or null is expected")
     return name or None
+
+
+def whole_model(name: str) -> str:
+    """The folder of a model that somebody named: that of a run that tuned all weights is its ``model/``.
+
+    Raises:
+        ValueError: for the folder of a run that made an adapter, or has made nothing yet.
+    """
+    folder = files.path(name)
+    if (folder / "config.json").exists() or not (folder / "config.yaml").exists():
+        return name
+    if (folder / "model" / "config.json").exists():
+        return str(folder / "model")
+    if (folder / "adapter").exists():
+        raise ValueError(f"--model {name!r} is a run that made an adapter; give --adapter={name}")
+    raise ValueError(
+        f"--model {name!r}: the run has no model/ yet; go on with python -m bioinstruct_jax.train "
+        f"{folder / 'config.yaml'}"
+    )

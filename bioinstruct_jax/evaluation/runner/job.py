@@ -146,7 +146,7 @@ class Evaluate:
     ] = PROTOCOLS
     format: Annotated[
         Literal["iob", "json"], Field(description="in which entities are answered: lines of tags, or a JSON list")
-    ] = "json"
+    ] = "iob"
     seed: Annotated[Natural, Field(le=2**31 - 1, description="draws wordings, shots, items and resamples")] = 0
     shots: Shots = Shots()
     unfit: Annotated[
@@ -154,7 +154,8 @@ class Evaluate:
         Field(description="items longer than a model's context: they count as wrong, or end the run; none is cut"),
     ] = "wrong"
     max_tokens: Annotated[
-        Positive | None, Field(description="of a generated answer; null: by task, longest gold answer and a half")
+        Positive | None,
+        Field(description="of a generated answer; null: room for the task's longest answer and half again"),
     ] = None
     models: Annotated[tuple[Model, ...], Field(min_length=1, description="several are compared on the same items")]
     baseline: Annotated[str | None, Field(description="name of the model others are compared with; null: first")] = None

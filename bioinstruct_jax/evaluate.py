@@ -1,0 +1,154 @@
+"""Score models on biomedical tasks: several on the same items, with intervals, paired tests and a report.
+
+The same command goes on where it stopped; answers are kept, so that other settings ask for nothing that is known.
+
+Exit code: 0 done, 2 unusable settings or input, 3 ended by the budget, 4 stopped by a server (key, model, too many
+errors), 75 SIGTERM, 130 interrupted.
+"""
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import Field, model_validator
+
+from bioinstruct_jax import files, platforms, settings
+from bioinstruct_jax.config import Flag, Natural, config
+from bioinstruct_jax.evaluation.runner.job import Evaluate
+from bioinstruct_jax.interrupt import Interrupt, Terminated
+from bioinstruct_jax.reporting.terminal import columns, harmless
+from bioinstruct_jax.usage import Verb
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from bioinstruct_jax.evaluation.runner.planned import Planned
+    from bioinstruct_jax.evaluation.scoring.scored import TaskResult
+    from bioinstruct_jax.reporting.progress import Progress
+
+EXAMPLES = (
+    "--out=scores --corpora=MY_CORPORA --models.0.adapter=runs/tiny",
+    "base_and_tuned --corpora=MY_CORPORA --models.1.adapter=runs/mine --out=scores",
+    "medical_llamas --corpora=MY_CORPORA --tasks='[medqa, pubmedqa]' --out=scores",
+    "base_and_tuned --corpora=MY_CORPORA --models.1.adapter=runs/mine --out=scores --preview=1",
+)
+
+
+@config
+class Options:
+    """Options of one call."""
+
+    list: Annotated[Flag, Field(description="print the tasks that would be scored, with items and protocols")] = False
+    preview: Annotated[Natural, Field(description="print so many items of each task as the models see them")] = 0
+
+    @model_validator(mode="after")
+    def _one(self) -> "Options":
+        if self.list and self.preview:
+            raise ValueError("--list and --preview: one at a time")
+        return self
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Entry point of the verb; returns the exit code."""
+    argv = sys.argv[1:] if argv is None else argv
+    verb = Verb("evaluate", " ".join((__doc__ or "").split()), EXAMPLES, configs="evaluation")
+    from bioinstruct_jax.api.errors import BudgetError, StoppedError
+
+    try:
+        job, options = settings.load(argv, verb, Evaluate, Options)
+        platforms.settle("auto")
+        with Interrupt():
+            run(job, options)
+        return 0
+    except (BudgetError, StoppedError) as error:
+        print(f"ended: {error}; the same command goes on", file=sys.stderr)
+        return 3 if isinstance(error, BudgetError) else 4
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except Terminated:
+        print("told to stop; the same command goes on", file=sys.stderr)
+        return 75
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on", file=sys.stderr)
+        return 130
+
+
+def run(job: Evaluate, options: Options) -> None:
+    """What the options ask for; raises ValueError or OSError for input that cannot be used, with what to do."""
+    from bioinstruct_jax.evaluation.runner.planned import planned
+
+    plan, notes = planned(job, files.path(job.corpora))
+    if options.list:
+        rows = [
+            [one.task.name, one.task.family.category, one.split, f"{one.items:,}", ", ".join(one.protocols)]
+            for one in plan
+        ]
+        print(columns(("task", "group", "split", "items", "protocols"), rows))
+        for note in notes:
+            print(f"note: {note}", file=sys.stderr)
+        return
+    if options.preview:
+        preview(job, plan, options.preview)
+        return
+    evaluate(job, plan, notes)
+
+
+def preview(job: Evaluate, plan: "list[Planned]", count: int) -> None:
+    """Print the first items of each task in the words of each protocol; the template is that of the first model."""
+    from itertools import islice
+
+    from bioinstruct_jax.data.guard import shown
+    from bioinstruct_jax.inference.evaluated import template_of
+
+    template = template_of(job.models)
+    for one in plan:
+        for question in islice(one.questions(), count):
+            for protocol in one.protocols:
+                print(f"=== {question.id}, {protocol}")
+                for text in one.prompts(question, protocol, template):
+                    print(harmless(shown(text, one.task.licence.restricted)))
+
+
+def evaluate(job: Evaluate, plan: "list[Planned]", notes: list[str]) -> None:
+    """Ask every model, score, compare, judge, write."""
+    from bioinstruct_jax.evaluation.results import comparison
+    from bioinstruct_jax.evaluation.runner import folder, outcome
+    from bioinstruct_jax.reporting.progress import Progress
+
+    out = folder.begin(job)
+    with Progress() as progress:
+        for note in notes:
+            progress.note(f"note: {note}")
+        results = scores(job, plan, out, progress, notes)
+        progress.phase("comparing")
+        baseline = job.baseline or job.models[0].name
+        compared = comparison.compare(results, baseline, resamples=job.resamples, seed=job.seed)
+        groups = comparison.groups(results, baseline, resamples=job.resamples, seed=job.seed)
+        judged = outcome.judged(job, plan, out, progress)
+        progress.phase("writing")
+        outcome.write(job, out, results, compared, groups, judged, notes)
+        folder.finish(out, folder.date(out))
+    print(outcome.said(out, results, compared, groups))
+
+
+def scores(
+    job: Evaluate, plan: "list[Planned]", out: "Path", progress: "Progress", notes: list[str]
+) -> "list[TaskResult]":
+    """What each model reached, one model after the other in memory; adds what is to be known of them to the notes."""
+    from bioinstruct_jax.evaluation.runner import asking, evaluating, opening
+
+    rate = asking.Rate(sum(one.items * len(one.protocols) for one in plan) * len(job.models))
+    shared = opening.shared_template(job.models)
+    results: list[TaskResult] = []
+    for model in job.models:
+        progress.phase(f"loading {model.name}")
+        with opening.opened(model, job, plan, shared, out) as ready:
+            for note in ready.notes:
+                notes.append(f"{model.name}: {note}")
+                progress.note(f"warning: {model.name}: {note}")
+            results += evaluating.results(ready, model, job, plan, out, progress, rate)
+    return results
+
+
+if __name__ == "__main__":
+    sys.exit(main())

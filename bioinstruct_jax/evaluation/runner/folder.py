@@ -1,0 +1,64 @@
+"""The folder of an evaluation.
+
+<out>/  config.yaml  started.json  report.html  tables.md  tables.tex  comparisons.json
+        <model>/results_<date>.json  samples_<task>_<date>.jsonl      in the layout of lm-evaluation-harness
+        cache/  what models answered;  judge/ and servers/  journals
+"""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+from bioinstruct_jax import files, settings
+from bioinstruct_jax.evaluation.runner.job import Evaluate
+
+CONFIG, STARTED, REPORT = "config.yaml", "started.json", "report.html"
+MARKDOWN, LATEX, COMPARISONS = "tables.md", "tables.tex", "comparisons.json"
+CACHE, SERVERS, JUDGE = "cache", "servers", "judge"
+
+
+def begin(job: Evaluate) -> Path:
+    """Make the folder, or look whether the one that is there is an evaluation; `finish` replaces its files.
+
+    Answers stay in the cache, so that a changed setting asks for nothing but what it changes.
+
+    Raises:
+        ValueError: it is no local folder, or holds something else.
+        OSError: it cannot be written.
+    """
+    for name, value in (("out", job.out), ("cache", job.cache)):
+        if value is not None and "://" in value:
+            raise ValueError(f"{name} {value}: answers are written line by line, which takes a local folder; copy later")
+    out = Path(files.path(job.out).path)
+    if out.exists() and not out.is_dir():
+        raise ValueError(f"out {out}: this is a file; give another --out=FOLDER")
+    if out.is_dir() and any(out.iterdir()) and not (out / STARTED).is_file():
+        raise ValueError(f"out {out} is no evaluation and not empty: nothing is overwritten. Give another --out=FOLDER")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        now = datetime.now(UTC).replace(tzinfo=None).isoformat(timespec="microseconds")
+        files.write_text(files.path(out / STARTED), json.dumps({"date": now}) + "\n")
+        files.write_text(files.path(out / CONFIG), settings.dump(job))
+    except OSError as error:
+        raise ValueError(f"out {out}: it cannot be written ({error.strerror}); give another --out=FOLDER") from error
+    return out
+
+
+def date(out: Path) -> str:
+    """When the evaluation began, as file names have it: ISO 8601 in UTC, ``-`` for ``:``."""
+    return str(json.loads((out / STARTED).read_text(encoding="utf-8"))["date"]).replace(":", "-")
+
+
+def finish(out: Path, date: str) -> None:
+    """Take away the files of earlier times that the new ones replace."""
+    for pattern in ("results_*.json", "samples_*.jsonl"):
+        for file in out.glob(f"*/{pattern}"):
+            if not file.stem.endswith(date):
+                file.unlink()
+                if not any(file.parent.iterdir()):
+                    file.parent.rmdir()
+
+
+def cache(job: Evaluate, out: Path) -> Path:
+    """Where answers are kept."""
+    return Path(files.path(job.cache).path) if job.cache else out / CACHE
