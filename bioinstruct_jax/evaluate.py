@@ -98,6 +98,7 @@ def preview(job: Evaluate, plan: "list[Planned]", count: int) -> None:
     from itertools import islice
 
     from bioinstruct_jax.data.guard import shown
+    from bioinstruct_jax.evaluation.runner.ready import previewed
     from bioinstruct_jax.inference.evaluated import template_of
 
     template = template_of(job.models)
@@ -105,8 +106,7 @@ def preview(job: Evaluate, plan: "list[Planned]", count: int) -> None:
         for question in islice(one.questions(), count):
             for protocol in one.protocols:
                 print(f"=== {question.id}, {protocol}")
-                for text in one.prompts(question, protocol, template):
-                    print(harmless(shown(text, one.task.licence.restricted)))
+                print(harmless(shown(previewed(question, one.task, protocol, template), question.record.restricted)))
 
 
 def evaluate(job: Evaluate, plan: "list[Planned]", notes: list[str]) -> None:
@@ -135,14 +135,15 @@ def scores(
     job: Evaluate, plan: "list[Planned]", out: "Path", progress: "Progress", notes: list[str]
 ) -> "list[TaskResult]":
     """What each model reached, one model after the other in memory; adds what is to be known of them to the notes."""
-    from bioinstruct_jax.evaluation.runner import asking, evaluating, opening
+    from bioinstruct_jax.evaluation.runner import asking, evaluating
+    from bioinstruct_jax.inference import opened
 
     rate = asking.Rate(sum(one.items * len(one.protocols) for one in plan) * len(job.models))
-    shared = opening.shared_template(job.models)
+    shared = opened.shared_template(job.models)
     results: list[TaskResult] = []
     for model in job.models:
         progress.phase(f"loading {model.name}")
-        with opening.opened(model, job, plan, shared, out) as ready:
+        with opened.opened(model, job, plan, shared, out) as ready:
             for note in ready.notes:
                 notes.append(f"{model.name}: {note}")
                 progress.note(f"warning: {model.name}: {note}")

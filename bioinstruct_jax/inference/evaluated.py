@@ -1,4 +1,4 @@
-"""A model of an evaluation, loaded by JAX or by transformers, in the prompt template it is to be asked in."""
+"""The models of an evaluation that run here, loaded by JAX or by transformers, in the template they are asked in."""
 
 import hashlib
 import json
@@ -14,49 +14,51 @@ from bioinstruct_jax.data import prompts
 from bioinstruct_jax.evaluation.runner.job import Model
 from bioinstruct_jax.evaluation.runner.ready import Local
 from bioinstruct_jax.inference.conversation import choose_template
-from bioinstruct_jax.inference.load import Loaded, load
-from bioinstruct_jax.interop import hub_config, locate
+from bioinstruct_jax.inference.load import load
+from bioinstruct_jax.inference.opened import LOCAL, shared_template
+from bioinstruct_jax.interop import hub_config, locate, wording
 from bioinstruct_jax.interop.peft_adapter import PROMPT
 from bioinstruct_jax.interop.wording import Words
 
 
-def recorded_template(models: Sequence[Model]) -> str | None:
-    """The template that the first adapter with a record was trained with, for the models that have none."""
-    for model in models:
-        if model.adapter is not None:
-            file = locate.adapter(model.adapter) / PROMPT
-            if file.exists():
-                return str(hub_config.read_json(file).get("name"))
-    return None
+def template_of(models: Sequence[Model]) -> prompts.Template:
+    """The template in which the first model that runs here is asked; its weights are not read.
+
+    Raises ValueError where none does.
+    """
+    model = next((model for model in models if model.runs_on in LOCAL), None)
+    if model is None:
+        raise ValueError("no model runs here: what a server makes of a question, its own template decides")
+    base, _, words = _place(model)
+    return _chosen(model, shared_template(models), words, hub_config.read_shape(base))[0]
 
 
 def ready(model: Model, shared: str | None) -> Local:
-    """Load a model.
+    """Load a model; raises ValueError or OSError as `opened.opened`."""
+    return _transformers(model, shared) if model.runs_on == "transformers" else _jax(model, shared)
 
-    Args:
-        shared: template of models that record none, so that base and tuned are asked alike.
 
-    Raises:
-        ValueError: something is damaged, missing or does not belong together; says what to do.
-        OSError: a folder or file is not there, or may not be read.
-    """
-    if model.runs_on == "transformers":
-        return _transformers(model, shared)
+def _jax(model: Model, shared: str | None) -> Local:
     dtype = model.dtype or ("float32" if jax.default_backend() == "cpu" else "bfloat16")
     base = locate.whole_model(model.model) if model.model else None
     loaded = load(base, model.adapter, dtype=dtype, slots=model.batch, context=model.context)
-    template, notes = chosen(model, shared, loaded.words, loaded.language_model.engine.shape)
-    return Local(
-        name=model.name,
-        fingerprint=_fingerprint(loaded.base, loaded.adapter, template, dtype, loaded.language_model.context),
-        language_model=loaded.language_model,
-        template=template,
-        notes=[f"{model.name}: {note}" for note in notes],
-        told=_told(loaded, template, dtype),
-    )
+    template, notes = _chosen(model, shared, loaded.words, loaded.language_model.engine.shape)
+    told = _told(loaded.base, loaded.adapter, dtype, loaded.language_model.context, template)
+    return Local(model.name, _fingerprint(told), loaded.language_model, template, notes, told)
 
 
-def chosen(model: Model, shared: str | None, words: Words, shape: Shape) -> tuple[prompts.Template, list[str]]:
+def _place(model: Model) -> tuple[UPath, UPath | None, Words]:
+    """Folders of base and adapter, and the words of the two."""
+    adapter = locate.adapter(model.adapter) if model.adapter is not None else None
+    named = locate.whole_model(model.model) if model.model else None
+    base = locate.base(named, adapter) if adapter is not None else hub_config.locate(named or "", None, setting="model")
+    words = wording.read(adapter or base, base)
+    if words.tokenizer is None:
+        raise ValueError(f"{model.name}: {base} has no tokenizer{' and neither has its adapter' if adapter else ''}")
+    return base, adapter, words
+
+
+def _chosen(model: Model, shared: str | None, words: Words, shape: Shape) -> tuple[prompts.Template, list[str]]:
     """The template to ask in, and warnings; `shared` stands in only where the model records none and none is named."""
     if model.template is None and words.record is None and shared is not None and words.template is not None:
         return prompts.template(shared, words.template.tokenizer), [
@@ -65,26 +67,30 @@ def chosen(model: Model, shared: str | None, words: Words, shape: Shape) -> tupl
     return choose_template(model.template, words, shape)
 
 
-def _transformers(model: Model, shared: str | None) -> Local:
-    raise NotImplementedError
-
-
-def _told(loaded: Loaded, template: prompts.Template, dtype: str) -> dict[str, Any]:
+def _told(base: UPath, adapter: UPath | None, dtype: str, context: int, template: prompts.Template) -> dict[str, Any]:
     return {
-        "model": str(loaded.base),
-        "adapter": str(loaded.adapter) if loaded.adapter else None,
+        "model": str(base),
+        "adapter": str(adapter) if adapter else None,
         "dtype": dtype,
-        "context": loaded.language_model.context,
+        "context": context,
         "template": template.name,
         "template_hash": template.hash,
+        "files": {
+            str(folder.name): {file.name: files.sha256(file) for file in _files(folder)}
+            for folder in (base, adapter)
+            if folder is not None
+        },
     }
 
 
-def _fingerprint(base: UPath, adapter: UPath | None, template: prompts.Template, dtype: str, context: int) -> str:
-    """Hash of weights, settings and tokenizer files as they lie there, and of what they are read with."""
-    digest = hashlib.sha256(json.dumps([template.hash, dtype, context, adapter is not None]).encode())
-    for folder in (base, *([adapter] if adapter else [])):
-        for file in sorted(folder.iterdir(), key=lambda file: file.name):
-            if file.suffix in (".safetensors", ".json", ".model"):
-                digest.update(f"{file.name} {files.sha256(file)}\n".encode())
-    return digest.hexdigest()
+def _files(place: UPath) -> list[UPath]:
+    """The files of a model's folder that its answers depend on."""
+    found = [file for file in place.iterdir() if file.suffix in (".safetensors", ".json", ".model")]
+    return sorted(found, key=lambda file: file.name)
+
+
+def _fingerprint(told: dict[str, Any]) -> str:
+    """Hash of weights, settings and tokenizer as they lie there, and of what they are read with; not of where."""
+    parts = {name: value for name, value in told.items() if name not in ("model", "adapter")}
+    parts["files"] = [sorted(hashes.items()) for hashes in told["files"].values()]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

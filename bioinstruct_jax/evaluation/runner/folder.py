@@ -28,7 +28,9 @@ def begin(job: Evaluate) -> Path:
     """
     for name, value in (("out", job.out), ("cache", job.cache)):
         if value is not None and "://" in value:
-            raise ValueError(f"{name} {value}: answers are written line by line, which takes a local folder; copy later")
+            raise ValueError(
+                f"{name} {value}: answers are written line by line, which takes a local folder; copy later"
+            )
     out = Path(files.path(job.out).path)
     if out.exists() and not out.is_dir():
         raise ValueError(f"out {out}: this is a file; give another --out=FOLDER")

@@ -159,6 +159,7 @@ class Evaluate:
     ] = None
     models: Annotated[tuple[Model, ...], Field(min_length=1, description="several are compared on the same items")]
     baseline: Annotated[str | None, Field(description="name of the model others are compared with; null: first")] = None
+    budget: Annotated[Budget, Field(description="of each model behind a server")] = Budget()
     judge: Judge = Judge()
     contamination: Contamination = Contamination()
     resamples: Annotated[Positive, Field(ge=100, description="of the bootstrap and of drawn permutations")] = 10_000

@@ -1,5 +1,6 @@
 """A model that is ready to be asked, whatever runs it, and how a question is put to it."""
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +16,8 @@ from bioinstruct_jax.evaluation.language_model import (
     Text,
     TooLong,
 )
+from bioinstruct_jax.evaluation.models.predictions import Predictions
+from bioinstruct_jax.evaluation.models.server import ServerModel, messages
 from bioinstruct_jax.evaluation.runner import outputs, questions
 from bioinstruct_jax.evaluation.runner.job import Protocol
 from bioinstruct_jax.evaluation.runner.outputs import Output
@@ -110,6 +113,56 @@ class Local:
         )
 
 
+@dataclass
+class Served:
+    """A model behind a server. Implements `Ready`."""
+
+    name: str
+    fingerprint: str
+    server: ServerModel
+    notes: list[str] = field(default_factory=list)
+    told: dict[str, Any] = field(default_factory=dict)
+    protocols: tuple[Protocol, ...] = ("generated",)
+    keeps: bool = False
+
+    def arguments(self, task: Task[Any, Any], protocol: Protocol, question: Question, most: int) -> list[Any]:
+        said = [{"role": role, "content": text} for role, text in messages(question.record)]
+        return [[json.dumps(said, ensure_ascii=False), {"max_gen_toks": most, "temperature": 0.0}]]
+
+    def ask(self, task: Task[Any, Any], protocol: Protocol, asked: Sequence[Question], most: int, put: Put) -> None:
+        keyed = ((f"{protocol}/{question.id}", question.record) for question in asked)
+        self.server.answer(keyed, put, max_tokens=most)
+
+
+@dataclass
+class Foretold:
+    """A model whose outputs were made elsewhere. Implements `Ready`."""
+
+    name: str
+    fingerprint: str
+    predictions: Predictions
+    notes: list[str] = field(default_factory=list)
+    told: dict[str, Any] = field(default_factory=dict)
+    protocols: tuple[Protocol, ...] = ("harness", "likelihood", "generated")
+    keeps: bool = False
+
+    def arguments(self, task: Task[Any, Any], protocol: Protocol, question: Question, most: int) -> list[Any]:
+        return [["", {"made elsewhere": True}]]
+
+    def ask(self, task: Task[Any, Any], protocol: Protocol, asked: Sequence[Question], most: int, put: Put) -> None:
+        for place, question in enumerate(asked):
+            put(place, self.predictions.output(task.name, protocol, question.id))
+
+
 def shown(text: Text) -> str:
     """A prompt as one text, control tokens by their names."""
     return text if isinstance(text, str) else "".join(piece.text for piece in text)
+
+
+def previewed(question: Question, task: Task[Any, Any], protocol: Protocol, template: prompts.Template) -> str:
+    """A question for people: the prompt, and behind it what is ranked, or the gold answer."""
+    if protocol == "generated":
+        return f"{shown(questions.rendered(question, template))}\n--- gold: {question.record.output}"
+    requests = questions.score_requests(question, task, protocol, template)
+    ranked = ", ".join(repr(one.continuation) for one in requests)
+    return f"{shown(requests[0].context)}\n--- ranked: {ranked}; gold: {question.record.output!r}"
