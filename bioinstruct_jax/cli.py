@@ -26,6 +26,13 @@ def generate(words: list[str]) -> int:
     return generate.main(words)
 
 
+def evaluate(words: list[str]) -> int:
+    """score models on biomedical tasks, with intervals and paired tests"""
+    from bioinstruct_jax import evaluate
+
+    return evaluate.main(words)
+
+
 def export(words: list[str]) -> int:
     """merge an adapter into its base, or ask if vLLM takes it"""
     from bioinstruct_jax import export
@@ -47,7 +54,15 @@ def plan(words: list[str]) -> int:
     return plan.main(words)
 
 
-VERBS = {"generate": generate, "prepare": prepare, "train": train, "plan": plan, "export": export, "chat": chat}
+VERBS = {
+    "generate": generate,
+    "prepare": prepare,
+    "train": train,
+    "evaluate": evaluate,
+    "plan": plan,
+    "export": export,
+    "chat": chat,
+}
 
 
 def run() -> NoReturn:

@@ -127,7 +127,7 @@ def evaluate(job: Evaluate, plan: "list[Planned]", notes: list[str]) -> None:
         judged = outcome.judged(job, plan, out, progress)
         progress.phase("writing")
         outcome.write(job, out, results, compared, groups, judged, notes)
-        folder.finish(out, folder.date(out))
+        folder.finish(out)
     print(outcome.said(out, results, compared, groups))
 
 
@@ -138,6 +138,7 @@ def scores(
     from bioinstruct_jax.evaluation.runner import asking, evaluating
     from bioinstruct_jax.inference import opened
 
+    tuned = evaluating.tuning(job.models, job.contamination, plan, progress)
     rate = asking.Rate(sum(one.items * len(one.protocols) for one in plan) * len(job.models))
     shared = opened.shared_template(job.models)
     results: list[TaskResult] = []
@@ -147,7 +148,7 @@ def scores(
             for note in ready.notes:
                 notes.append(f"{model.name}: {note}")
                 progress.note(f"warning: {model.name}: {note}")
-            results += evaluating.results(ready, model, job, plan, out, progress, rate)
+            results += evaluating.results(ready, job, plan, out, tuned.get(model.name), progress, rate)
     return results
 
 

@@ -9,7 +9,7 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "bioinstruct_jax"
 FILES = sorted(PACKAGE.rglob("*.py"))
-VERBS = {"generate", "prepare", "train", "export", "chat", "plan"}
+VERBS = {"generate", "prepare", "train", "evaluate", "export", "chat", "plan"}
 FRAMEWORKS = {"jax", "jaxlib", "flax", "optax", "orbax", "torch", "tensorflow"}
 FREE = [
     "config",

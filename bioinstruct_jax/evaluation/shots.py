@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bioinstruct_jax.evaluation.choice_prompts import gold, likelihood
+from bioinstruct_jax.evaluation.choice_prompts import gold
 from bioinstruct_jax.tasks.task import Item, Task
 
 
@@ -14,19 +14,18 @@ class Pool:
     """Items that may be shown, in the order of their file; make it with `pool`.
 
     Attributes:
-        by_label: places in `items`, for each label that some item has.
+        by_label: places in `items`, for each label that some item has; empty where an answer is not one label of few.
     """
 
-    task: Task[Any, str]
+    task: Task[Any, Any]
     items: tuple[Item, ...]
     by_label: dict[str, tuple[int, ...]]
 
 
-def pool(task: Task[Any, str], items: Sequence[Item]) -> Pool:
+def pool(task: Task[Any, Any], items: Sequence[Item]) -> Pool:
     """The items of a split as shots for others, of the same split or of another."""
-    likelihood(task)
     places: dict[str, list[int]] = {}
-    for place, item in enumerate(items):
+    for place, item in enumerate(items if _one_label(task, items) else ()):
         places.setdefault(task.labels[gold(task, item)], []).append(place)
     found = {label: tuple(places[label]) for label in task.labels if label in places}
     return Pool(task, tuple(items), found)
@@ -42,15 +41,17 @@ def draw(pool: Pool, item: Item, count: int, *, seed: int = 0, balanced: bool = 
         balanced: each label as often as any other, or once more, in an order that is drawn too.
 
     Raises:
-        ValueError: the pool has too few.
+        ValueError: the pool has too few, or no labels to balance.
     """
+    if balanced and count and pool.items and not pool.by_label:
+        raise ValueError(f"{pool.task.name}: its answers are not one label of few, so shots cannot be balanced by them")
     if count < 0:
         raise ValueError(f"{count} shots: needs 0 or more")
     text = pool.task.family.text
     used = {text(item)}
     of_label = {label: _order(len(places), seed, item.id, label) for label, places in pool.by_label.items()}
     labels = sorted(pool.by_label, key=lambda label: _hash(seed, item.id, "label", label))
-    ordered = likelihood(pool.task).ordered
+    ordered = pool.task.likelihood is not None and pool.task.likelihood.ordered
     every = iter(range(len(pool.items))) if ordered else _order(len(pool.items), seed, item.id)
     shots: list[Item] = []
     while len(shots) < count:
@@ -72,6 +73,10 @@ def draw(pool: Pool, item: Item, count: int, *, seed: int = 0, balanced: bool = 
     if balanced:
         shots.sort(key=lambda shot: _hash(seed, item.id, "place", shot.id))
     return shots
+
+
+def _one_label(task: Task[Any, Any], items: Sequence[Item]) -> bool:
+    return bool(task.labels) and all(isinstance(task.family.gold(item), str) for item in items[:1])
 
 
 def _order(count: int, *words: object) -> Iterator[int]:

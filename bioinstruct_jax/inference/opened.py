@@ -11,8 +11,6 @@ from bioinstruct_jax.evaluation.runner import cache, folder
 from bioinstruct_jax.evaluation.runner.job import Evaluate, Model
 from bioinstruct_jax.evaluation.runner.planned import Planned
 from bioinstruct_jax.evaluation.runner.ready import Foretold, Ready, Served
-from bioinstruct_jax.interop import hub_config, locate
-from bioinstruct_jax.interop.peft_adapter import PROMPT
 
 LOCAL = ("jax", "transformers")
 
@@ -54,6 +52,9 @@ def shared_template(models: Sequence[Model]) -> str | None:
     """The template that the first adapter with a record was trained with, for the models that record none."""
     for model in models:
         if model.runs_on in LOCAL and model.adapter is not None:
+            from bioinstruct_jax.interop import hub_config, locate
+            from bioinstruct_jax.interop.peft_adapter import PROMPT
+
             file = locate.adapter(model.adapter) / PROMPT
             if file.exists():
                 return str(hub_config.read_json(file).get("name"))

@@ -10,7 +10,7 @@ from bioinstruct_jax.evaluation.runner.cache import Cache
 from bioinstruct_jax.evaluation.runner.job import Protocol
 from bioinstruct_jax.evaluation.runner.outputs import Output
 from bioinstruct_jax.evaluation.runner.questions import Question
-from bioinstruct_jax.evaluation.runner.ready import Ready
+from bioinstruct_jax.evaluation.runner.ready import Asked, Ready, described
 from bioinstruct_jax.reporting.progress import Progress, duration
 from bioinstruct_jax.tasks.task import Task
 
@@ -60,8 +60,8 @@ def outputs(
     kept: Cache | None,
     progress: Progress,
     rate: Rate,
-) -> Iterator[tuple[Question, Output, list[Any]]]:
-    """Each question with its output and the arguments of its requests, in order.
+) -> Iterator[tuple[Question, Output, Asked]]:
+    """Each question with its output and what was asked, in order.
 
     Args:
         most: tokens of a generated answer.
@@ -69,8 +69,8 @@ def outputs(
     """
     rest = iter(questions)
     while block := list(islice(rest, BLOCK)):
-        arguments = [model.arguments(task, protocol, question, most) for question in block]
-        keys = [cache.key(model.fingerprint, protocol, most, one) for one in arguments]
+        asked = [model.requests(task, protocol, question, most) for question in block]
+        keys = [cache.key(model.fingerprint, described(one)) for one in asked]
         found: dict[int, Output] = {}
         if kept is not None:
             found = {place: kept[one] for place, one in enumerate(keys) if one in kept}
@@ -92,10 +92,10 @@ def outputs(
             progress.told(rate.done, rate.total, f"{rate.done:,} of {rate.total:,} answers{rate.left()}")
 
         if missing:
-            model.ask(task, protocol, [block[place] for place in missing], most, put)
+            model.answer(task, protocol, [(block[place], asked[place]) for place in missing], put)
         progress.told(rate.done, rate.total, f"{rate.done:,} of {rate.total:,} answers{rate.left()}")
         for place, question in enumerate(block):
-            yield question, found.pop(place), arguments[place]
+            yield question, found.pop(place), asked[place]
 
 
 def cache_file(folder: Path, model: Ready, task: str, protocol: Protocol) -> Path:

@@ -5,9 +5,11 @@ from pathlib import Path
 
 from bioinstruct_jax import files
 from bioinstruct_jax.evaluation import contamination
+from bioinstruct_jax.evaluation.contamination import Tuned, TuningSource
 from bioinstruct_jax.evaluation.results import samples
+from bioinstruct_jax.evaluation.results.samples import SampleFile
 from bioinstruct_jax.evaluation.runner import asking, cache, folder
-from bioinstruct_jax.evaluation.runner.job import Evaluate, Model, Protocol
+from bioinstruct_jax.evaluation.runner.job import Contamination, Evaluate, Model, Protocol
 from bioinstruct_jax.evaluation.runner.planned import Planned
 from bioinstruct_jax.evaluation.runner.questions import answer_form
 from bioinstruct_jax.evaluation.runner.ready import Ready
@@ -20,29 +22,32 @@ NAMED = 10  # items in a message
 
 
 def results(
-    model: Ready, settings: Model, job: Evaluate, plan: list[Planned], out: Path, progress: Progress, rate: asking.Rate
+    model: Ready,
+    job: Evaluate,
+    plan: list[Planned],
+    out: Path,
+    tuned: Tuned | None,
+    progress: Progress,
+    rate: asking.Rate,
 ) -> list[TaskResult]:
     """What a model reached in every task, under every protocol in which it can be asked.
+
+    Args:
+        tuned: the items that stand in what it was tuned on; None: nothing is known of that.
 
     Raises:
         ValueError: items do not fit its context and are not to count as wrong, or its answers belong to other items.
         FileNotFoundError, CorpusError: as `Task.items`.
         OSError: a file cannot be written.
     """
-    tuned = _tuned(settings, progress)
     found: list[TaskResult] = []
     for one in plan:
         asked = [protocol for protocol in one.protocols if protocol in model.protocols]
         rate.add(0, one.items * (len(one.protocols) - len(asked)))
-        flags: dict[str, str] = {}
-        if tuned is not None and asked:
-            progress.phase(f"{model.name}: {one.task.name} in its tuning data")
-            flags = tuned.flag(one.task, one.questions())
         if asked:
-            place = samples.place(out, model.name, one.task.name, folder.date(out))
-            with samples.writing(place, one.task) as file:
+            with SampleFile(files.path(samples_file(out, model, one)), one.task) as file:
                 for protocol in asked:
-                    found.append(_scored(model, job, one, protocol, file, flags, tuned is not None, progress, rate))
+                    found.append(_scored(model, job, one, protocol, file, tuned, progress, rate))
     return found
 
 
@@ -51,27 +56,29 @@ def _scored(
     job: Evaluate,
     one: Planned,
     protocol: Protocol,
-    file: samples.SampleFile,
-    flags: dict[str, str],
-    looked: bool,
+    file: SampleFile,
+    tuned: Tuned | None,
     progress: Progress,
     rate: asking.Rate,
 ) -> TaskResult:
     task = one.task
     scorer = table.scorer(task, protocol, answer_form(job, task))
+    met = tuned.flag(task.name) if tuned else {}
+    looked = tuned is not None and tuned.flags(task.name, []) is not None
     tally = Tally(one, protocol, scorer, looked)
     progress.phase(f"{model.name}: {task.name}, {protocol}")
     holds = model.keeps and not (task.licence.restricted and protocol == "generated")
     where = asking.cache_file(folder.cache(job, Path(job.out)), model, task.name, protocol)
     unfit: list[str] = []
     with cache.opened(where) if holds else nullcontext(None) as kept:
-        asked = asking.outputs(
+        answered = asking.outputs(
             model, task, protocol, one.questions(), most=one.most, kept=kept, progress=progress, rate=rate
         )
-        for question, output, arguments in asked:
+        for question, output, asked in answered:
             reading = scorer.read(question, output)
-            file.add(question, protocol, arguments, output, reading, flags.get(question.id, ""))
-            tally.add(question, output, reading, question.id in flags)
+            flagged = question.id in met
+            file.add(question, protocol, asked, output, reading, flagged=flagged if looked else None)
+            tally.add(question, output, reading, flagged)
             if output.unfit and len(unfit) < NAMED:
                 unfit.append(f"{question.id} ({output.unfit[0]:,} tokens, the context has {output.unfit[1]:,})")
     if unfit and job.unfit == "refuse":
@@ -80,15 +87,32 @@ def _scored(
             f"{', '.join(unfit)}{', ...' if tally.unfit > len(unfit) else ''}. Show fewer shots, take a model with a "
             "longer context, or let them count as wrong with --unfit=wrong"
         )
-    return tally.result(model.name, file.name, {"prompt": model.told.get("template_hash", "")})
+    return tally.result(model.name, file.written.name, {"prompt": model.told.get("template_hash", "")})
 
 
-def _tuned(settings: Model, progress: Progress) -> contamination.Tuned | None:
-    """The rows that a model was tuned on, as far as they are known."""
-    sources = [source for place in settings.tuned_on for source in contamination.tuning_sources(files.path(place))]
-    if not sources and settings.adapter and settings.runs_on in ("jax", "transformers"):
-        sources = contamination.tuning_sources(files.path(settings.adapter))
+def samples_file(out: Path, model: Ready, one: Planned) -> Path:
+    """Where the samples of a task are written."""
+    return out / model.name / samples.file_name(one.task.name, folder.started(out))
+
+
+def tuning(
+    models: tuple[Model, ...], thresholds: Contamination, plan: list[Planned], progress: Progress
+) -> dict[str, Tuned]:
+    """What of the items stands in the rows that each model was tuned on, as far as they are known; by model."""
+    sources: dict[str, list[TuningSource]] = {}
+    for model in models:
+        if model.tuned_on:
+            sources[model.name] = contamination.named(model.tuned_on)
+        elif model.runs_on in ("jax", "transformers") and (model.adapter or model.model):
+            place = files.path(model.adapter or model.model or "")
+            if place.is_dir():
+                sources[model.name] = contamination.tuning_sources(place)
+    sources = {name: some for name, some in sources.items() if any(one.source for one in some)}
     if not sources:
-        return None
-    progress.phase(f"reading what {settings.name} was tuned on")
-    return contamination.Tuned.read(sources, progress)
+        return {}
+    progress.phase("reading the items that tuning data may hold")
+    index = contamination.items(thresholds)
+    for one in plan:
+        contamination.add(index, one.task, one.questions())
+    progress.phase("comparing tuning data with the items")
+    return {name: Tuned.read(some, index) for name, some in sources.items()}

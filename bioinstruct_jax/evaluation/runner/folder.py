@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from bioinstruct_jax import files, settings
+from bioinstruct_jax.evaluation.results.samples import stamp
 from bioinstruct_jax.evaluation.runner.job import Evaluate
 
 CONFIG, STARTED, REPORT = "config.yaml", "started.json", "report.html"
@@ -46,13 +47,15 @@ def begin(job: Evaluate) -> Path:
     return out
 
 
-def date(out: Path) -> str:
-    """When the evaluation began, as file names have it: ISO 8601 in UTC, ``-`` for ``:``."""
-    return str(json.loads((out / STARTED).read_text(encoding="utf-8"))["date"]).replace(":", "-")
+def started(out: Path) -> datetime:
+    """When the evaluation began, in UTC; it is in the names of its files."""
+    said = json.loads((out / STARTED).read_text(encoding="utf-8"))["date"]
+    return datetime.fromisoformat(said).replace(tzinfo=UTC)
 
 
-def finish(out: Path, date: str) -> None:
+def finish(out: Path) -> None:
     """Take away the files of earlier times that the new ones replace."""
+    date = stamp(started(out))
     for pattern in ("results_*.json", "samples_*.jsonl"):
         for file in out.glob(f"*/{pattern}"):
             if not file.stem.endswith(date):

@@ -87,7 +87,9 @@ class Shots:
         Literal["train", "dev", "test"] | None,
         Field(description="drawn from; null: train, else dev, if their files are there, else the split that is scored"),
     ] = None
-    balanced: Annotated[Flag, Field(description="each label as often as any other")] = False
+    balanced: Annotated[Flag, Field(description="each label as often as any other, where the answer is one of few")] = (
+        False
+    )
 
 
 @config

@@ -26,6 +26,7 @@ from bioinstruct_jax.tasks.task import Task
 
 STOPS = {"alpaca": ("\n### Instruction:",), "medtuned": ("\n### Instruction:",)}  # where a base goes on by itself
 
+Asked = list[ScoreRequest] | CompletionRequest | None  # a request for each choice, or one that is completed
 Put = Callable[[int, Output], None]  # called with a question's place and its output, as soon as it is known
 
 
@@ -48,12 +49,14 @@ class Ready(Interface):
     told: dict[str, Any]
     keeps: bool
 
-    def arguments(self, task: Task[Any, Any], protocol: Protocol, question: Question, most: int) -> list[Any]:
-        """The question as the model sees it, for its key and the samples file: a list of JSON values."""
+    def requests(self, task: Task[Any, Any], protocol: Protocol, question: Question, most: int) -> Asked:
+        """A question as the model sees it; ``most``: tokens of a generated answer. None where it is asked nothing."""
         ...
 
-    def ask(self, task: Task[Any, Any], protocol: Protocol, asked: Sequence[Question], most: int, put: Put) -> None:
-        """Answer questions; ``most``: tokens of a generated answer."""
+    def answer(
+        self, task: Task[Any, Any], protocol: Protocol, asked: Sequence[tuple[Question, Asked]], put: Put
+    ) -> None:
+        """Answer questions of one task, each with what `requests` made of it."""
         ...
 
 
@@ -70,47 +73,43 @@ class Local:
     protocols: tuple[Protocol, ...] = ("harness", "likelihood", "generated")
     keeps: bool = True
 
-    def arguments(self, task: Task[Any, Any], protocol: Protocol, question: Question, most: int) -> list[Any]:
-        if protocol == "generated":
-            request = self._completion(question, most)
-            return [[shown(request.prompt), {"until": list(request.stop), "max_gen_toks": most, "temperature": 0.0}]]
-        requests = questions.score_requests(question, task, protocol, self.template)
-        return [[shown(one.context), one.continuation] for one in requests]
-
-    def ask(self, task: Task[Any, Any], protocol: Protocol, asked: Sequence[Question], most: int, put: Put) -> None:
-        if protocol == "generated":
-            requests = [self._completion(question, most) for question in asked]
-
-            def take(place: int, result: Completion | TooLong) -> None:
-                put(place, outputs.of_completion(result))
-
-            self.language_model.complete(requests, take)
-            return
-        flat: list[ScoreRequest] = []
-        owner: list[tuple[int, int]] = []  # question and choice of each request
-        found: list[dict[int, Score | TooLong]] = [{} for _ in asked]
-        sizes = []
-        for place, question in enumerate(asked):
-            some = questions.score_requests(question, task, protocol, self.template)
-            sizes.append(len(some))
-            flat += some
-            owner += [(place, choice) for choice in range(len(some))]
-
-        def gather(number: int, result: Score | TooLong) -> None:
-            place, choice = owner[number]
-            found[place][choice] = result
-            if len(found[place]) == sizes[place]:
-                put(place, outputs.of_scores([found[place][one] for one in range(sizes[place])]))
-
-        self.language_model.loglikelihood(flat, gather)
-
-    def _completion(self, question: Question, most: int) -> CompletionRequest:
+    def requests(self, task: Task[Any, Any], protocol: Protocol, question: Question, most: int) -> Asked:
+        if protocol != "generated":
+            return questions.score_requests(question, task, protocol, self.template)
         return CompletionRequest(
             questions.rendered(question, self.template),
             most,
             stop=STOPS.get(self.template.name, ()),
             stop_tokens=(self.template.end,),
         )
+
+    def answer(
+        self, task: Task[Any, Any], protocol: Protocol, asked: Sequence[tuple[Question, Asked]], put: Put
+    ) -> None:
+        if protocol == "generated":
+
+            def take(place: int, result: Completion | TooLong) -> None:
+                put(place, outputs.of_completion(result))
+
+            prompts_ = [request for _, request in asked if isinstance(request, CompletionRequest)]
+            self.language_model.complete(prompts_, take)
+            return
+        flat = [
+            (place, choice, request)
+            for place, (_, some) in enumerate(asked)
+            if isinstance(some, list)
+            for choice, request in enumerate(some)
+        ]
+        found: list[dict[int, Score | TooLong]] = [{} for _ in asked]
+
+        def gather(number: int, result: Score | TooLong) -> None:
+            place, choice, _ = flat[number]
+            found[place][choice] = result
+            some = asked[place][1]
+            if isinstance(some, list) and len(found[place]) == len(some):
+                put(place, outputs.of_scores([found[place][one] for one in range(len(some))]))
+
+        self.language_model.loglikelihood([request for _, _, request in flat], gather)
 
 
 @dataclass
@@ -125,12 +124,15 @@ class Served:
     protocols: tuple[Protocol, ...] = ("generated",)
     keeps: bool = False
 
-    def arguments(self, task: Task[Any, Any], protocol: Protocol, question: Question, most: int) -> list[Any]:
+    def requests(self, task: Task[Any, Any], protocol: Protocol, question: Question, most: int) -> Asked:
         said = [{"role": role, "content": text} for role, text in messages(question.record)]
-        return [[json.dumps(said, ensure_ascii=False), {"max_gen_toks": most, "temperature": 0.0}]]
+        return CompletionRequest(json.dumps(said, ensure_ascii=False), most)
 
-    def ask(self, task: Task[Any, Any], protocol: Protocol, asked: Sequence[Question], most: int, put: Put) -> None:
-        keyed = ((f"{protocol}/{question.id}", question.record) for question in asked)
+    def answer(
+        self, task: Task[Any, Any], protocol: Protocol, asked: Sequence[tuple[Question, Asked]], put: Put
+    ) -> None:
+        keyed = [(f"{protocol}/{question.id}", question.record) for question, _ in asked]
+        most = max((one.max_tokens for _, one in asked if isinstance(one, CompletionRequest)), default=1)
         self.server.answer(keyed, put, max_tokens=most)
 
 
@@ -146,12 +148,28 @@ class Foretold:
     protocols: tuple[Protocol, ...] = ("harness", "likelihood", "generated")
     keeps: bool = False
 
-    def arguments(self, task: Task[Any, Any], protocol: Protocol, question: Question, most: int) -> list[Any]:
-        return [["", {"made elsewhere": True}]]
+    def requests(self, task: Task[Any, Any], protocol: Protocol, question: Question, most: int) -> Asked:
+        return None
 
-    def ask(self, task: Task[Any, Any], protocol: Protocol, asked: Sequence[Question], most: int, put: Put) -> None:
-        for place, question in enumerate(asked):
+    def answer(
+        self, task: Task[Any, Any], protocol: Protocol, asked: Sequence[tuple[Question, Asked]], put: Put
+    ) -> None:
+        for place, (question, _) in enumerate(asked):
             put(place, self.predictions.output(task.name, protocol, question.id))
+
+
+def described(request: Asked) -> list[Any]:
+    """A request as plain JSON values, equal for equal requests: what a key is made of."""
+    match request:
+        case CompletionRequest():
+            return [_pieces(request.prompt), *(value for name, value in vars(request).items() if name != "prompt")]
+        case None:
+            return []
+    return [[_pieces(one.context), one.continuation] for one in request]
+
+
+def _pieces(text: Text) -> Any:
+    return text if isinstance(text, str) else [[piece.text, piece.control] for piece in text]
 
 
 def shown(text: Text) -> str:

@@ -29,5 +29,5 @@ def shown(job: Evaluate, task: Task[Any, Any], items: Sequence[Item]) -> Callabl
     if not job.shots.count:
         return lambda item: []
     drawn = shots.pool(task, items)
-    balanced = job.shots.balanced and bool(task.labels) and task.family.name != "entities"
+    balanced = job.shots.balanced and bool(drawn.by_label)
     return lambda item: shots.draw(drawn, item, job.shots.count, seed=job.seed, balanced=balanced)
