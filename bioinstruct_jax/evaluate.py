@@ -21,8 +21,8 @@ from bioinstruct_jax.usage import Verb
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from bioinstruct_jax.evaluation.runner.evaluating import Evaluated
     from bioinstruct_jax.evaluation.runner.planned import Planned
-    from bioinstruct_jax.evaluation.scoring.scored import TaskResult
     from bioinstruct_jax.reporting.progress import Progress
 
 EXAMPLES = (
@@ -119,21 +119,22 @@ def evaluate(job: Evaluate, plan: "list[Planned]", notes: list[str]) -> None:
     with Progress() as progress:
         for note in notes:
             progress.note(f"note: {note}")
-        results = scores(job, plan, out, progress, notes)
+        models = scores(job, plan, out, progress, notes)
         progress.phase("comparing")
+        results = [result for model in models for result in model.results]
         baseline = job.baseline or job.models[0].name
         compared = comparison.compare(results, baseline, resamples=job.resamples, seed=job.seed)
         groups = comparison.groups(results, baseline, resamples=job.resamples, seed=job.seed)
         judged = outcome.judged(job, plan, out, progress)
         progress.phase("writing")
-        outcome.write(job, out, results, compared, groups, judged, notes)
+        outcome.write(job, plan, out, models, compared, groups, judged, notes)
         folder.finish(out)
     print(outcome.said(out, results, compared, groups))
 
 
 def scores(
     job: Evaluate, plan: "list[Planned]", out: "Path", progress: "Progress", notes: list[str]
-) -> "list[TaskResult]":
+) -> "list[Evaluated]":
     """What each model reached, one model after the other in memory; adds what is to be known of them to the notes."""
     from bioinstruct_jax.evaluation.runner import asking, evaluating
     from bioinstruct_jax.inference import opened
@@ -141,15 +142,15 @@ def scores(
     tuned = evaluating.tuning(job.models, job.contamination, plan, progress)
     rate = asking.Rate(sum(one.items * len(one.protocols) for one in plan) * len(job.models))
     shared = opened.shared_template(job.models)
-    results: list[TaskResult] = []
+    done: list[Evaluated] = []
     for model in job.models:
         progress.phase(f"loading {model.name}")
         with opened.opened(model, job, plan, shared, out) as ready:
             for note in ready.notes:
                 notes.append(f"{model.name}: {note}")
                 progress.note(f"warning: {model.name}: {note}")
-            results += evaluating.results(ready, job, plan, out, tuned.get(model.name), progress, rate)
-    return results
+            done.append(evaluating.results(ready, job, plan, out, tuned.get(model.name), progress, rate))
+    return done
 
 
 if __name__ == "__main__":

@@ -1,13 +1,16 @@
 """One model through all tasks: asked, read, counted, and written down item by item."""
 
+import time
 from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from bioinstruct_jax import files
 from bioinstruct_jax.evaluation import contamination
 from bioinstruct_jax.evaluation.contamination import Tuned, TuningSource
 from bioinstruct_jax.evaluation.results import samples
-from bioinstruct_jax.evaluation.results.samples import SampleFile
+from bioinstruct_jax.evaluation.results.samples import SampleFile, Written
 from bioinstruct_jax.evaluation.runner import asking, cache, folder
 from bioinstruct_jax.evaluation.runner.job import Contamination, Evaluate, Model, Protocol
 from bioinstruct_jax.evaluation.runner.planned import Planned
@@ -21,6 +24,24 @@ from bioinstruct_jax.reporting.progress import Progress
 NAMED = 10  # items in a message
 
 
+@dataclass(frozen=True)
+class Evaluated:
+    """What became of one model.
+
+    Attributes:
+        results: of each task and protocol.
+        written: the samples file of each task.
+        seconds: that it took, answers kept from before included.
+        told: where it lies, dtype, template.
+    """
+
+    model: str
+    results: list[TaskResult]
+    written: dict[str, Written]
+    seconds: float
+    told: dict[str, Any]
+
+
 def results(
     model: Ready,
     job: Evaluate,
@@ -29,7 +50,7 @@ def results(
     tuned: Tuned | None,
     progress: Progress,
     rate: asking.Rate,
-) -> list[TaskResult]:
+) -> Evaluated:
     """What a model reached in every task, under every protocol in which it can be asked.
 
     Args:
@@ -40,7 +61,9 @@ def results(
         FileNotFoundError, CorpusError: as `Task.items`.
         OSError: a file cannot be written.
     """
+    began = time.monotonic()
     found: list[TaskResult] = []
+    written: dict[str, Written] = {}
     for one in plan:
         asked = [protocol for protocol in one.protocols if protocol in model.protocols]
         rate.add(0, one.items * (len(one.protocols) - len(asked)))
@@ -48,7 +71,8 @@ def results(
             with SampleFile(files.path(samples_file(out, model, one)), one.task) as file:
                 for protocol in asked:
                     found.append(_scored(model, job, one, protocol, file, tuned, progress, rate))
-    return found
+            written[one.task.name] = file.written
+    return Evaluated(model.name, found, written, time.monotonic() - began, model.told)
 
 
 def _scored(
