@@ -101,6 +101,19 @@ def with_draws(
     method: Literal["BCa", "percentile"] = "BCa",
 ) -> tuple[Estimate, np.ndarray]:
     """As `bootstrap`, and the scores of the resamples; of none where there is no spread."""
+    return each(counts, [score], resamples=resamples, seed=seed, level=level, method=method)[0]
+
+
+def each(
+    counts: np.ndarray,
+    scores: Sequence[Score],
+    *,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+    level: float = 0.95,
+    method: Literal["BCa", "percentile"] = "BCa",
+) -> list[tuple[Estimate, np.ndarray]]:
+    """Several scores of the same counts, each as `with_draws` has it, from resamples that are drawn once."""
     counts = np.asarray(counts, float)
     if counts.ndim != 2 or not np.isfinite(counts).all():
         raise ValueError(f"counts of shape {list(counts.shape)}: needs finite numbers, [documents, counts]")
@@ -108,20 +121,37 @@ def with_draws(
         raise ValueError(f"resamples {resamples} and level {level}: needs 1 or more, and between 0 and 1")
     documents = len(counts)
     if not documents:
-        return Estimate(None, None, None, None, level, method, 0, "no item"), np.zeros(0)
+        none = Estimate(None, None, None, None, level, method, 0, "no item")
+        return [(none, np.zeros(0)) for _ in scores]
     rows, times = np.unique(counts, axis=0, return_counts=True)
     total = times @ rows
-    value = float(_scores(score, total[None])[0])
+    values = [float(_scores(score, total[None])[0]) for score in scores]
     if documents == 1:
-        return Estimate(value, None, None, None, level, method, 1, "one document: its spread is unknown"), np.zeros(0)
-    left_out = _scores(score, total - rows)  # [U], each of `times` documents
+        why = "one document: its spread is unknown"
+        return [(Estimate(value, None, None, None, level, method, 1, why), np.zeros(0)) for value in values]
+    if len(rows) == 1:
+        why = "all documents count the same"
+        return [(Estimate(value, 0.0, value, value, level, method, documents, why), np.zeros(0)) for value in values]
+    drawn = _resampled(rows, times, scores, resamples, seed)
+    found = []
+    for score, value, draws in zip(scores, values, drawn, strict=True):
+        left_out = _scores(score, total - rows)  # [U], each of `times` documents
+        found.append((_estimate(value, left_out, times, draws, level, method), draws))
+    return found
+
+
+def _estimate(
+    value: float,
+    left_out: np.ndarray,
+    times: np.ndarray,
+    drawn: np.ndarray,
+    level: float,
+    method: Literal["BCa", "percentile"],
+) -> Estimate:
+    documents = int(times.sum())
     apart = (times @ left_out) / documents - left_out
     squares = float(times @ apart**2)
     error = float(np.sqrt((documents - 1) / documents * squares))
-    if len(rows) == 1:
-        same = Estimate(value, 0.0, value, value, level, method, documents, "all documents count the same")
-        return same, np.zeros(0)
-    drawn = resampled(rows, times, score, resamples, seed)
     outer = np.array([(1 - level) / 2, (1 + level) / 2])
     note = ""
     if method == "BCa":
@@ -137,7 +167,7 @@ def with_draws(
         else:
             method, note = "percentile", "BCa is undefined: every resample lies on one side of the score"
     low, high = np.quantile(drawn, outer)
-    return Estimate(value, error, float(low), float(high), level, method, documents, note), drawn
+    return Estimate(value, error, float(low), float(high), level, method, documents, note)
 
 
 def resampled(rows: np.ndarray, times: np.ndarray, score: Score, resamples: int, seed: int) -> np.ndarray:
@@ -147,6 +177,11 @@ def resampled(rows: np.ndarray, times: np.ndarray, score: Score, resamples: int,
         rows: [U, K], the distinct ones.
         times: [U], how many documents have each.
     """
+    return _resampled(rows, times, [score], resamples, seed)[0]
+
+
+def _resampled(rows: np.ndarray, times: np.ndarray, scores: Sequence[Score], resamples: int, seed: int) -> np.ndarray:
+    """Several scores, [len(scores), resamples]."""
     random = np.random.default_rng(seed)
     kinds, documents = len(rows), int(times.sum())
     few = kinds * 16 <= documents  # then it is quicker to draw how often each kind comes than each document
@@ -161,8 +196,9 @@ def resampled(rows: np.ndarray, times: np.ndarray, score: Score, resamples: int,
             drawn = of_document[random.integers(documents, size=(size, documents), dtype=np.int32)]
             drawn += np.arange(size)[:, None] * kinds
             weights = np.bincount(drawn.ravel(), minlength=size * kinds).reshape(size, kinds)
-        parts.append(_scores(score, weights.astype(float) @ rows))
-    return np.concatenate(parts)
+        sums = weights.astype(float) @ rows
+        parts.append([_scores(score, sums) for score in scores])
+    return np.concatenate(parts, axis=1)
 
 
 def _scores(score: Score, sums: np.ndarray) -> np.ndarray:
