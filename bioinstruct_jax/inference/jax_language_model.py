@@ -64,7 +64,7 @@ class JaxLanguageModel:
 
         contexts: dict[tuple[int, ...], list[tuple[int, np.ndarray]]] = {}
         for i, request in enumerate(requests):
-            with _naming(i):
+            with naming(i):
                 ids, rest = encoding.encode_pair(request.context, request.continuation, self.tokenizer, bos=self.bos)
             if len(ids) + len(rest) - 1 > self.context:
                 put(i, TooLong(len(ids) + len(rest), self.context))
@@ -116,7 +116,7 @@ class JaxLanguageModel:
                 on_result(i, result)
 
         for i, request in enumerate(requests):
-            with _naming(i):
+            with naming(i):
                 ids = encoding.encode_prompt(request.prompt, self.tokenizer, bos=self.bos)
                 ends = self.ends | encoding.end_tokens(request.stop_tokens, self.tokenizer)
             if len(ids) >= self.context:
@@ -162,7 +162,7 @@ def _branches(ids: tuple[int, ...], group: list[tuple[int, np.ndarray]]) -> Bran
 
 
 @contextlib.contextmanager
-def _naming(i: int) -> Iterator[None]:
+def naming(i: int) -> Iterator[None]:
     try:
         yield
     except ValueError as error:

@@ -1,0 +1,118 @@
+"""A model of the hub, with an adapter or without, as a language model that PyTorch runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from bioinstruct_jax import files
+from bioinstruct_jax.evaluation.encoding import adds_bos
+from bioinstruct_jax.inference.hub_language_model import HubLanguageModel
+from bioinstruct_jax.interop import hub_config, locate, peft_adapter, wording
+from bioinstruct_jax.interop.wording import Words
+
+if TYPE_CHECKING:
+    from upath import UPath
+
+
+@dataclass(frozen=True)
+class HubLoaded:
+    """A model ready to answer; as `inference.load.Loaded`."""
+
+    language_model: HubLanguageModel
+    base: UPath
+    adapter: UPath | None
+    words: Words
+
+
+def load(
+    model: str | None,
+    adapter: str | None = None,
+    *,
+    dtype: str | None = None,
+    batch: int = 32,
+    context: int | None = None,
+    bos: bool | None = None,
+) -> HubLoaded:
+    """Read a model onto the first CUDA device, or the CPU. No code of the model's own is run, and no pickle is read.
+
+    Args:
+        model: local folder or hub id, of any architecture in transformers; None: the base that the adapter names.
+        adapter: PEFT folder, run folder or hub id; it stays beside its base.
+        dtype: of weights and products, ``float32`` or ``bfloat16``; None: float32 on a CPU, else bfloat16.
+        batch: sequences at once.
+        context: longest sequence in tokens; None: what the base was made for.
+        bos: whether raw texts get BOS in front; None: as the tokenizer does by itself.
+
+    Raises:
+        ValueError: a package is missing, nothing is named, weights are pickles or in a bucket, the architecture needs
+            code of its own, no tokenizer is there, or a file is damaged.
+        OSError: something is not there or may not be read.
+    """
+    try:
+        import peft
+        import torch
+        import transformers
+    except ImportError as error:
+        raise ValueError(
+            f"runs_on transformers needs a package that is not installed ({error}): "
+            "pip install 'bioinstruct-jax[transformers]'"
+        ) from error
+    place = locate.adapter(adapter) if adapter is not None else None
+    if place is not None:
+        base = locate.base(model, place)
+    elif model is not None:
+        base = hub_config.locate(model, None, setting="--model")
+    else:
+        raise ValueError("give --model=FOLDER, --adapter=FOLDER, or both")
+    for folder, weights in ((base, "model*.safetensors"), *(((place, peft_adapter.WEIGHTS),) if place else ())):
+        if not files.is_local(folder):
+            raise ValueError(f"{folder}: transformers reads local folders alone; copy it here, or give runs_on: jax")
+        if not any(folder.glob(weights)):
+            raise ValueError(
+                f"{folder}: no {weights}; weights as pickles (*.bin, *.pt) can run code and are not read: save them "
+                "with save_pretrained(..., safe_serialization=True)"
+            )
+    words = wording.read(place or base, base)
+    if words.tokenizer is None:
+        raise ValueError(f"{base}: no tokenizer there{' or beside the adapter' if place else ''}; put its files there")
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    kind = dtype or ("float32" if device == "cpu" else "bfloat16")
+    try:
+        made = transformers.AutoModelForCausalLM.from_pretrained(
+            str(base),
+            dtype=getattr(torch, kind),
+            trust_remote_code=False,
+            use_safetensors=True,
+            local_files_only=True,
+        )
+    except (ValueError, KeyError, RuntimeError) as error:
+        raise ValueError(f"{base}: transformers {transformers.__version__} cannot read it: {_start(error)}") from error
+    if len(words.tokenizer) > made.get_input_embeddings().weight.shape[0]:
+        raise ValueError(
+            f"{words.folder}: the tokenizer has {len(words.tokenizer)} ids, {base} only "
+            f"{made.get_input_embeddings().weight.shape[0]} embedding rows: they do not belong together"
+        )
+    limit = _longest_context(base, made.config) if context is None else context
+    if place is not None:
+        made = peft.PeftModel.from_pretrained(made, str(place), is_trainable=False)
+    eos = wording.generation(words, base)["eos_token_id"]
+    known = (words.tokenizer.eos_token_id, *(eos if isinstance(eos, list) else [eos]))
+    ends = frozenset(one for one in known if one is not None)
+    bos = adds_bos(words.tokenizer) if bos is None else bos
+    language_model = HubLanguageModel(made.to(device).eval(), words.tokenizer, ends, limit, bos, batch)
+    return HubLoaded(language_model, base, place, words)
+
+
+def _longest_context(base: UPath, config: Any) -> int:
+    """``max_position_embeddings``, which ``dynamic`` scaling goes beyond by its factor."""
+    config = config.get_text_config()
+    if not hasattr(config, "max_position_embeddings"):  # under whichever name config.json has it
+        raise ValueError(f"{base / 'config.json'}: no longest context is given there; give the model's `context`")
+    longest = config.max_position_embeddings
+    rope = config.to_dict().get("rope_parameters") or {}
+    return int(longest * (rope.get("factor", 1) if rope.get("rope_type") == "dynamic" else 1))
+
+
+def _start(error: Exception) -> str:
+    return " ".join(str(error).split())[:300]
