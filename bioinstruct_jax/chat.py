@@ -122,7 +122,7 @@ def run(job: Chat) -> int:
         model = locate.whole_model(job.model) if job.model else None
         loaded = load(model, job.adapter, dtype=dtype, slots=1, context=job.context)
     shape, context = loaded.language_model.engine.shape, loaded.language_model.context
-    template, notes = choose_template(job.template, loaded.words, shape)
+    template, notes = choose_template(job.template, loaded.words, shape.vocab_size or 0)
     talk = Conversation(template, job.system)
     longest = longest_context(shape)
     if context > longest:

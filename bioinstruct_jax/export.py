@@ -121,7 +121,7 @@ def merge_into(name: str, job: Export) -> None:
         words = wording.read(adapter, base)
         generation, rows = wording.generation(words, base), merged_folder.rows(words, shape)
         progress.note(f"{adapter}\ninto {base}, as {dtype.name}")
-        for note in wording.notes(words, shape):
+        for note in wording.notes(words, shape.vocab_size or 0):
             progress.note(f"note: {note}")
 
         # ---------------------------------------------------------------- base + adapter: two products

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-from bioinstruct_jax.config import Shape
 from bioinstruct_jax.data import prompts
 from bioinstruct_jax.data.records import Record
 from bioinstruct_jax.interop import wording
@@ -10,12 +9,13 @@ from bioinstruct_jax.interop.peft_adapter import PROMPT
 from bioinstruct_jax.interop.wording import Words
 
 
-def choose_template(name: str | None, words: Words, shape: Shape) -> tuple[prompts.Template, list[str]]:
+def choose_template(name: str | None, words: Words, rows: int) -> tuple[prompts.Template, list[str]]:
     """The template to talk in, and warnings for who reads the answers.
 
     Args:
         name: what the user asks for; None: the recorded one, or else the tokenizer's own, or else alpaca.
         words: of a model with a tokenizer.
+        rows: of its embedding.
 
     Raises:
         ValueError: a template that the tokenizer cannot write.
@@ -24,7 +24,7 @@ def choose_template(name: str | None, words: Words, shape: Shape) -> tuple[promp
     tokenizer = words.template.tokenizer
     if words.record is not None:
         if name in (None, words.template.name):
-            return words.template, wording.notes(words, shape)
+            return words.template, wording.notes(words, rows)
         return prompts.template(name, tokenizer), [
             f"it was trained with the template {words.template.name}; with {name}, answers can be much worse"
         ]

@@ -9,7 +9,6 @@ import jax
 from upath import UPath
 
 from bioinstruct_jax import files
-from bioinstruct_jax.config import Shape
 from bioinstruct_jax.data import prompts
 from bioinstruct_jax.evaluation.runner.job import Model
 from bioinstruct_jax.evaluation.runner.ready import Local
@@ -29,8 +28,8 @@ def template_of(models: Sequence[Model]) -> prompts.Template:
     model = next((model for model in models if model.runs_on in LOCAL), None)
     if model is None:
         raise ValueError("no model runs here: what a server makes of a question, its own template decides")
-    base, _, words = _place(model)
-    return _chosen(model, shared_template(models), words, hub_config.read_shape(base))[0]
+    words = _words(model)
+    return _chosen(model, shared_template(models), words, len(words.tokenizer or ()))[0]
 
 
 def ready(model: Model, shared: str | None) -> Local:
@@ -42,29 +41,43 @@ def _jax(model: Model, shared: str | None) -> Local:
     dtype = model.dtype or ("float32" if jax.default_backend() == "cpu" else "bfloat16")
     base = locate.whole_model(model.model) if model.model else None
     loaded = load(base, model.adapter, dtype=dtype, slots=model.batch, context=model.context)
-    template, notes = _chosen(model, shared, loaded.words, loaded.language_model.engine.shape)
+    template, notes = _chosen(model, shared, loaded.words, loaded.language_model.engine.shape.vocab_size or 0)
     told = _told(loaded.base, loaded.adapter, dtype, loaded.language_model.context, template)
     return Local(model.name, _fingerprint(told), loaded.language_model, template, notes, told)
 
 
-def _place(model: Model) -> tuple[UPath, UPath | None, Words]:
-    """Folders of base and adapter, and the words of the two."""
+def _transformers(model: Model, shared: str | None) -> Local:
+    from bioinstruct_jax.inference import hub_load
+
+    base = locate.whole_model(model.model) if model.model else None
+    loaded = hub_load.load(base, model.adapter, dtype=model.dtype, batch=model.batch, context=model.context)
+    rows = loaded.language_model.model.get_input_embeddings().weight.shape[0]
+    template, notes = _chosen(model, shared, loaded.words, rows)
+    dtype = str(loaded.language_model.model.dtype).removeprefix("torch.")
+    told = _told(loaded.base, loaded.adapter, dtype, loaded.language_model.context, template)
+    return Local(
+        model.name, _fingerprint(told | {"runs_on": "transformers"}), loaded.language_model, template, notes, told
+    )
+
+
+def _words(model: Model) -> Words:
+    """Tokenizer and template of a model, without its weights."""
     adapter = locate.adapter(model.adapter) if model.adapter is not None else None
     named = locate.whole_model(model.model) if model.model else None
     base = locate.base(named, adapter) if adapter is not None else hub_config.locate(named or "", None, setting="model")
     words = wording.read(adapter or base, base)
     if words.tokenizer is None:
         raise ValueError(f"{model.name}: {base} has no tokenizer{' and neither has its adapter' if adapter else ''}")
-    return base, adapter, words
+    return words
 
 
-def _chosen(model: Model, shared: str | None, words: Words, shape: Shape) -> tuple[prompts.Template, list[str]]:
+def _chosen(model: Model, shared: str | None, words: Words, rows: int) -> tuple[prompts.Template, list[str]]:
     """The template to ask in, and warnings; `shared` stands in only where the model records none and none is named."""
     if model.template is None and words.record is None and shared is not None and words.template is not None:
         return prompts.template(shared, words.template.tokenizer), [
             f"no {PROMPT} says how it was trained; it is asked in the template {shared}, as the tuned model is"
         ]
-    return choose_template(model.template, words, shape)
+    return choose_template(model.template, words, rows)
 
 
 def _told(base: UPath, adapter: UPath | None, dtype: str, context: int, template: prompts.Template) -> dict[str, Any]:

@@ -9,7 +9,6 @@ from transformers import PreTrainedTokenizerFast
 from upath import UPath
 
 from bioinstruct_jax import files
-from bioinstruct_jax.config import Shape
 from bioinstruct_jax.data import prompts, tokenizer
 from bioinstruct_jax.interop import hub_config
 from bioinstruct_jax.interop.hub_config import TOKENIZER_FILES
@@ -58,13 +57,13 @@ def _tokenizer_files(folder: UPath) -> list[UPath]:
     return sorted(found) if any(file.name in ("tokenizer.json", "tokenizer.model") for file in found) else []
 
 
-def notes(words: Words, shape: Shape) -> list[str]:
-    """What a user should know of the words of a merged model, a line each."""
+def notes(words: Words, rows: int) -> list[str]:
+    """What a user should know of the words of a model whose embedding has so many rows, a line each."""
     lines = []
     if words.tokenizer is None:
         lines.append("neither adapter nor base has a tokenizer: none is written, and random tokens are compared")
-    elif len(words.tokenizer) > (shape.vocab_size or 0):
-        lines.append(f"the tokenizer has {len(words.tokenizer)} ids, the model only {shape.vocab_size} rows for them")
+    elif len(words.tokenizer) > rows:
+        lines.append(f"the tokenizer has {len(words.tokenizer)} ids, the model only {rows} rows for them")
     if words.record is None:
         lines.append(f"the adapter has no {PROMPT}: the template it was trained with is not known")
     elif words.template and json.loads(words.record).get("hash") != words.template.hash:

@@ -44,10 +44,11 @@ def write(
         )
         own = [one for one in told if one["second"] == model.model]
         harness_files.write(files.path(out), harness_files.results(ran, model.results, comparisons=own))
+    lines, names = tables.lines(results), [model.model for model in models]
     everything = {"comparisons": told, "groups": [comparison.told_group(one) for one in groups], "judge": judged}
     files.write_text(files.path(out / folder.COMPARISONS), json.dumps(everything, indent=1, allow_nan=False) + "\n")
-    files.write_text(files.path(out / folder.MARKDOWN), tables.markdown(results))
-    files.write_text(files.path(out / folder.LATEX), tables.latex(results))
+    files.write_text(files.path(out / folder.MARKDOWN), tables.markdown(lines, names))
+    files.write_text(files.path(out / folder.LATEX), tables.latex(lines, names))
     rows = Samples(
         [
             (model.model, one.task.name, partial(samples.read, files.path(out / model.model / written.name)))
@@ -92,12 +93,3 @@ def said(out: Path, results: Sequence[TaskResult], compared: Sequence[Comparison
             )
     lines += [f"tables  {out / folder.MARKDOWN}, {out / folder.LATEX}", f"report  {out / folder.REPORT}"]
     return "\n".join(lines)
-
-
-def _interval(one: TaskResult) -> str:
-    estimate, scale = one.estimates[one.headline.name], 1 if one.headline.unit == "points" else 100
-    if estimate.value is None:
-        return "-"
-    if estimate.low is None or estimate.high is None:
-        return f"{scale * estimate.value:.1f}"
-    return f"{scale * estimate.value:.1f} [{scale * estimate.low:.1f}, {scale * estimate.high:.1f}]"
