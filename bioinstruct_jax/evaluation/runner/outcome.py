@@ -72,18 +72,12 @@ def write(
 
 def said(out: Path, results: Sequence[TaskResult], compared: Sequence[Comparison], groups: Sequence[GroupScore]) -> str:
     """A table of scores and where everything is, for the last lines on the screen."""
-    rows = [
-        [
-            one.task,
-            one.protocol,
-            one.model,
-            one.headline.name,
-            _interval(one),
-            f"{one.answered:.1%}",
-            f"{len(one.ids):,}",
-        ]
-        for one in results
-    ]
+    rows = []
+    for one in results:
+        shown = tables.shown(one.estimates[one.headline.name], one.headline.unit)
+        rows.append(
+            [one.task, one.protocol, one.model, one.headline.name, shown, f"{one.answered:.1%}", f"{len(one.ids):,}"]
+        )
     lines = [columns(("task", "protocol", "model", "metric", "score [95 %]", "answered", "items"), rows), ""]
     for one in compared:
         if one.holm is not None and one.difference.estimate.value is not None:
