@@ -24,7 +24,7 @@ from bioinstruct_jax.evaluation.weighing import CONCLUDED, JUST, REVISED, WINDOW
 from bioinstruct_jax.generation import refusals
 from bioinstruct_jax.tasks import answers
 
-VERSION = 1  # of the rules: raised whenever any text is read otherwise than before
+VERSION = 2  # of the rules: raised whenever any text is read otherwise than before
 WHY = {
     "exact": "the text is the answer and nothing else",
     "stated": "the text says that it is the answer, or begins or ends with it",

@@ -105,7 +105,7 @@ def weight(text: str, group: Sequence[Mention]) -> int:
     ends = not word and _ENDS.match(after) and _IS.search(before)  # "the organism is B.", but not "it is unclear."
     if alone or ends or _GOOD.match(after) or _STATED.search(before) or CONCLUDED.search(before):
         return 3
-    if any(mention.weak for mention in group):
+    if all(mention.weak for mention in group):
         return 0
     lead = _LEAD.match(text, 0, start) if start <= WINDOW else None
     if lead and lead.end() == start and _OPENS.match(after):
