@@ -110,6 +110,20 @@ def plain(text: str) -> Plain:
     return Plain(bare[start : cut.start() if cut else None].rstrip(), places[start:])
 
 
+def spoken(text: str) -> str:
+    """A text as it stands, without what a model thinks in a ``<think>`` tag before it, if anything follows it."""
+    thought = _THOUGHT.match(text)
+    rest = text[thought.end() :] if thought else ""
+    return rest if rest.strip() else text
+
+
+def answered(text: str) -> str:
+    """The `spoken` text up to where the next question begins."""
+    said = spoken(text)
+    cut = _NEXT.search(said, len(said) - len(said.lstrip()))
+    return said[: cut.start()] if cut else said
+
+
 def refused(text: str) -> bool:
     """Whether a plain text begins by declining, or says that the question cannot be answered."""
     return bool(answers.refused(text) or refusals.refused(text) or _LACKING.match(text[:300]))

@@ -6,12 +6,15 @@ longest is kept of those that share a token, `inexpressible` names the others.
 
 import re
 from collections import Counter
+from typing import NamedTuple
 
 from bioinstruct_jax.tasks.columns import spans
 from bioinstruct_jax.tasks.spans import Entities, Mention, ordered
 from bioinstruct_jax.tasks.task import Answer
 
 LOOSE = re.compile(r"(.*?)\s*:\s*([BIObio](?:-\S+)?)", re.DOTALL)
+UNKNOWN = "?"  # in place of a B whose type is none of the task's
+CELLS = 500_000  # pairs of a line and a token that are compared; of more lines than that, the first
 LABEL = re.compile(r"O|([BI])(?:-(.+))?", re.DOTALL)
 
 
@@ -50,6 +53,33 @@ def parse(text: str, item: Entities, labels: tuple[str, ...]) -> Answer[tuple[Me
     there is but one); ``case``, ``punctuation``: a token written otherwise; ``missing line``; ``extra line``: of a
     token that is not there, with O; ``not in the text``: a mention of such tokens; ``I without B`` (read as B).
     """
+    said = read(text, item.tokens, labels)
+    if said.tags is None:
+        return Answer(None, dict(said.problems) or {"empty": 1})
+    kinds, types = [kind for kind, _ in said.tags], [label for _, label in said.tags]
+    for place, kind in enumerate(kinds):
+        if kind == "I" and (place == 0 or kinds[place - 1] == "O" or types[place - 1] != types[place]):
+            kinds[place] = "B"
+            said.problems["I without B"] += 1
+    return Answer(spans(kinds, types), dict(said.problems))
+
+
+class Tagged(NamedTuple):
+    """What lines say.
+
+    Attributes:
+        tags: letter and type of each token; None: there is no line.
+        foreign: mentions of tokens that are not there, and those of a type that is none of the task's, which is empty.
+        problems: as in `parse`, but for ``I without B``.
+    """
+
+    tags: list[tuple[str, str]] | None
+    foreign: list[tuple[str, str]]
+    problems: Counter[str]
+
+
+def read(text: str, tokens: tuple[str, ...], labels: tuple[str, ...]) -> Tagged:
+    """The tags that lines give to the tokens, as they stand there."""
     problems: Counter[str] = Counter()
     words: list[str] = []
     tags: list[tuple[str, str]] = []
@@ -63,30 +93,33 @@ def parse(text: str, item: Entities, labels: tuple[str, ...]) -> Answer[tuple[Me
         words.append(cut[0])
         tags.append(cut[1])
     if not words:
-        return Answer(None, dict(problems) or {"empty": 1})
-    where = align(words, item.tokens)
-    kinds, types = ["O"] * len(item.tokens), [""] * len(item.tokens)
-    foreign = ""  # the type of a mention in progress whose tokens are not in the text
+        return Tagged(None, [], problems)
+    where = align(words, tokens)
+    found = [("O", "")] * len(tokens)
+    foreign: list[list[str]] = []
+    opened = ""  # the type of a mention in progress whose tokens are not in the text
     for word, (kind, label), place in zip(words, tags, where, strict=True):
+        if kind == UNKNOWN:
+            foreign.append(["", word])
+            kind = "O"
         if place is None:
             if kind == "O":
                 problems["extra line"] += 1
-                foreign = ""
-            elif kind == "B" or foreign != label:
+                opened = ""
+            elif kind == "B" or opened != label:
                 problems["not in the text"] += 1
-                foreign = label
+                foreign.append([label, word])
+                opened = label
+            else:
+                foreign[-1].append(word)
             continue
-        foreign = ""
-        kinds[place], types[place] = kind, label
-        if word != item.tokens[place]:
-            problems["case" if word.casefold() == item.tokens[place].casefold() else "punctuation"] += 1
-    if missing := len(item.tokens) - sum(place is not None for place in where):
+        opened = ""
+        found[place] = kind, label
+        if word != tokens[place]:
+            problems["case" if word.casefold() == tokens[place].casefold() else "punctuation"] += 1
+    if missing := len(tokens) - sum(place is not None for place in where):
         problems["missing line"] += missing
-    for place, kind in enumerate(kinds):
-        if kind == "I" and (place == 0 or kinds[place - 1] == "O" or types[place - 1] != types[place]):
-            kinds[place] = "B"
-            problems["I without B"] += 1
-    return Answer(spans(kinds, types), dict(problems))
+    return Tagged(found, [(" ".join(said), label) for label, *said in foreign], problems)
 
 
 def _cut(line: str, problems: Counter[str], labels: tuple[str, ...]) -> tuple[str, tuple[str, str]] | None:
@@ -111,7 +144,7 @@ def _cut(line: str, problems: Counter[str], labels: tuple[str, ...]) -> tuple[st
     label = labels[0] if len(labels) == 1 and match[2] is None else named.get((match[2] or "").casefold())
     if label is None:
         problems["unknown label"] += 1
-        return word, ("O", "")
+        return word, (UNKNOWN if match[1] == "B" else "O", "")
     if tag != (f"{match[1]}-{label}" if len(labels) > 1 else match[1]):
         problems["label form"] += 1
     return word, (match[1], label)
@@ -155,6 +188,7 @@ def _match(words: list[str], tokens: tuple[str, ...]) -> list[int | None]:
     some, more = words[low : len(words) - high], tokens[low : len(tokens) - high]
     if not some or not more:
         return where
+    some = some[: max(CELLS // len(more), 2 * len(more))]
     exact = 2 * min(len(some), len(more)) + 1
     plains, goals = [plain(word) for word in some], [plain(token) for token in more]
     score = [[0] * (len(more) + 1)]  # of the best matching of what lies behind, filled from the end
