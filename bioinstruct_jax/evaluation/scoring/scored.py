@@ -56,7 +56,8 @@ class Metric:
         counts: name of the rows it is made of.
         score: of their sums.
         gather: how rows of items become rows of documents; summed unless said otherwise.
-        unit: ``share``: 0 to 1; ``points``: 0 to 100; ``nats``; ``error``: 0 to 2, lower is better.
+        unit: ``share``: 0 to 1; ``points``: 0 to 100; ``nats``; ``error``: 0 to 2, lower is better; ``ratio``: 0 and
+            above, best at 1.
         higher_is_better: as it says.
         of_items: it is the mean of 0 and 1, one an item, so that McNemar's test and Cohen's h apply.
         note: what a reader must know: "paper-compatible, never to be reported alone".
@@ -67,7 +68,7 @@ class Metric:
     counts: str
     score: bootstrap.Score
     gather: Gather = bootstrap.by_document
-    unit: Literal["share", "points", "nats", "error"] = "share"
+    unit: Literal["share", "points", "nats", "error", "ratio"] = "share"
     higher_is_better: bool = True
     of_items: bool = False
     note: str = ""
