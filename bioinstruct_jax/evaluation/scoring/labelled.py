@@ -1,0 +1,124 @@
+"""Generated answers that are one of a closed set: a letter, yes, no or maybe, a label, a class of relation."""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from bioinstruct_jax.evaluation import classification, extraction, label_answers
+from bioinstruct_jax.evaluation.bootstrap import ratio
+from bioinstruct_jax.evaluation.choice_answers import choice
+from bioinstruct_jax.evaluation.extraction import Extracted
+from bioinstruct_jax.evaluation.runner.outputs import Output
+from bioinstruct_jax.evaluation.runner.questions import Question
+from bioinstruct_jax.evaluation.scoring import always, given
+from bioinstruct_jax.evaluation.scoring.macro import macro_f1
+from bioinstruct_jax.evaluation.scoring.scored import Metric, Reading
+from bioinstruct_jax.tasks.choice import LETTERS
+from bioinstruct_jax.tasks.task import Task
+
+FAMILIES = ("choice", "yes_no", "inference", "relations")
+UNKNOWN = "unknown label"
+_SYNONYMS = {**label_answers.NLI, **label_answers.ASSOCIATION}
+
+
+class OneLabel:
+    """Scores texts by the answer that is read out of them; one without an answer is wrong and stays in.
+
+    `version` is raised whenever a score changes for the same texts, so whenever `extraction.VERSION` is. `labels` of a
+    choice task are the task's letters: a task of one's own has as many as its longest item has options.
+    """
+
+    version = 1
+    reasons: Mapping[str, str] = {
+        **extraction.WHY,
+        "label": "it was made elsewhere, as a label",
+        UNKNOWN: "it was made elsewhere, as what is none of the labels",
+        **given.REASONS,
+    }
+
+    def __init__(self, task: Task[Any, Any]):
+        self.labels = task.labels
+        self._family = task.family
+        self._relations = task.family.name == "relations"
+        self.headline = "micro_f1" if self._relations else "acc"
+        self._negative = task.labels.index(task.negative) if task.negative is not None else None
+        self._synonyms = {word: label for word, label in _SYNONYMS.items() if label in task.labels}
+
+    def read(self, question: Question, output: Output) -> Reading:
+        """The answer that a text commits to, or that was made elsewhere."""
+        gold, why = self._family.gold(question.item), given.absent(output)
+        allowed = self.labels
+        if self._family.name == "choice":
+            allowed = tuple(LETTERS[: len(question.item.options)])
+        found = Extracted[str](None, why) if why else self._extracted(question, output, allowed)
+        answered, right = float(found.value is not None), float(found.value == gold)
+        counts: dict[str, Sequence[float]] = {
+            "acc": (right, 1.0),
+            "answered": (right, answered),
+            "extraction": (answered, 1.0),
+        }
+        if self._family.name != "choice":
+            row = classification.counts([(gold,)], classification.one_each([found.value]), self.labels)[0]
+            counts["labels"] = row.tolist()
+        problems = given.unfinished(output) | ({UNKNOWN: 1} if found.why == UNKNOWN else {})
+        scores = {"acc": right, "extraction_rate": answered}
+        return Reading(found.value, gold, found.why, right, scores, counts, problems, found.span)
+
+    def _extracted(self, question: Question, output: Output, allowed: tuple[str, ...]) -> Extracted[str]:
+        if output.label is not None:
+            named = {label.casefold(): label for label in allowed}.get(output.label.strip().casefold())
+            return Extracted(named, "label" if named is not None else UNKNOWN)
+        text = output.text or ""
+        if self._family.name == "choice":
+            return choice(text, dict(zip(allowed, question.item.options, strict=True)))
+        if self._family.name == "yes_no":
+            return label_answers.yes_no_maybe(text, self.labels)
+        return label_answers.label(text, self.labels, self._synonyms)
+
+    def metrics(self) -> tuple[Metric, ...]:
+        """Accuracy first; of relations micro-F1, without the negative class where there is one."""
+        accuracies = [
+            Metric("acc", "Accuracy", "acc", ratio, of_items=True),
+            Metric(
+                "acc_answered",
+                "Accuracy of what was answered",
+                "answered",
+                ratio,
+                note="kind to a model that seldom answers, never to stand alone",
+            ),
+            Metric("extraction_rate", "Answers that could be read", "extraction", ratio, of_items=True),
+        ]
+        if self._family.name == "choice":
+            return tuple(accuracies)
+        several = [Metric("macro_f1", "Macro-F1 over the labels that gold has", "labels", macro_f1)]
+        if len(self.labels) == 2:
+            several.append(Metric("matthews", "Matthews' correlation", "labels", classification.matthews))
+        return (*self._micro(), *accuracies, *several) if self._relations else (*accuracies, *several)
+
+    def _micro(self) -> list[Metric]:
+        without = self._negative
+        behind = "" if without is None else f" without {self.labels[without]!r}"
+        found = [
+            Metric(name, f"{title}{behind}", "labels", partial(score, without=without))
+            for name, title, score in (
+                ("micro_f1", "Micro-F1", classification.micro_f1),
+                ("precision", "Precision", classification.precision),
+                ("recall", "Recall", classification.recall),
+            )
+        ]
+        if without is None:
+            return found
+        note = "paper-compatible: with the negative class it is the accuracy once every item is answered"
+        whole = Metric("micro_f1_all", "Micro-F1 over all classes", "labels", classification.micro_f1, note=note)
+        return [*found, whole]
+
+    def baselines(self, golds: Sequence[str], options: Sequence[int]) -> dict[str, dict[str, float]]:
+        """Majority and chance of accuracy, majority of the F1 scores; always the negative class scores no micro-F1."""
+        found = {"acc": always.accuracy(golds, options)}
+        if self._family.name == "choice":
+            return found
+        by_name = {metric.name: metric.score for metric in self.metrics()}
+        for name in ("micro_f1", "micro_f1_all", "macro_f1"):
+            if name in by_name:
+                found[name] = always.majority(golds, self.labels, by_name[name])
+        return found
