@@ -18,12 +18,12 @@ PROTOCOLS = {
 }
 HEAD = ("Task", "Protocol", "Metric", "n", "Majority", "Chance")
 TEXTS = 3  # columns of HEAD that are words; the others are numbers and stand to the right
-ABSENT = "\u2013"
+ABSENT = "\u2013"  # an en dash
 _LATEX = {
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
-    "\u2013": "--",
+    ABSENT: "--",
     "<": r"\textless{}",
     ">": r"\textgreater{}",
     "|": r"\textbar{}",
