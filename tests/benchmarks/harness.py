@@ -87,8 +87,8 @@ def _medqa(row: Doc) -> Doc:
     return {"sent1": row["question"], **endings, "label": "ABCD".index(row["answer_idx"])}
 
 
-def chosen(pairs: list[tuple[Doc, Item]], count: int) -> list[tuple[Doc, Item]]:
-    """The first ones, those whose text is tidied before all others."""
+def chosen(pairs: list[tuple[Doc, Item]], count: int | None) -> list[tuple[Doc, Item]]:
+    """The first ones, those whose text is tidied before all others; None: all."""
     return sorted(pairs, key=lambda pair: not (isinstance(pair[1], Choice) and pair[1].untidied))[:count]
 
 
@@ -126,7 +126,14 @@ def shots(task: Task[Any, str], pairs: list[tuple[Doc, Item]], count: int, seed:
 
 
 def compare(
-    task: Task[Any, str], pairs: list[tuple[Doc, Item]], count: int, folder: Path, theirs: Any, ours: LanguageModel
+    task: Task[Any, str],
+    pairs: list[tuple[Doc, Item]],
+    count: int,
+    folder: Path,
+    theirs: Any,
+    ours: LanguageModel,
+    *,
+    passes: int = 2,
 ) -> Sides:
     """Both sides on the same items; raises AssertionError where they differ.
 
@@ -134,6 +141,7 @@ def compare(
         count: shots.
         folder: for the harness's task file.
         theirs: the harness's own language model.
+        passes: of ours; with one, compiling is in both of its times.
     """
     import lm_eval
     from lm_eval.tasks import TaskManager
@@ -152,7 +160,7 @@ def compare(
     seconds = [time.perf_counter() - start]
     samples = sorted(results["samples"][name], key=lambda sample: sample["doc_id"])
     assert len(samples) == len(pairs)
-    for _ in range(2):
+    for _ in range(passes):
         start = time.perf_counter()
         prompts = [
             choice_prompts.prompt(task, item, shown)
@@ -166,7 +174,7 @@ def compare(
     said = np.array([[float(answer[0][0]) for answer in sample["resps"]] for sample in samples])
     brier = float(results["results"][name]["brier_score,none"])
     assert abs(brier - made.brier.mean()) < TOLERANCE, f"{task.name}: Brier {brier}, ours {made.brier.mean()}"
-    return _sides(made, said, samples, (seconds[0], seconds[1], seconds[2]))
+    return _sides(made, said, samples, (seconds[0], seconds[1], seconds[-1]))
 
 
 def _arguments(sample: Doc) -> list[tuple[str, str]]:
@@ -203,7 +211,7 @@ def models(folder: Path, *, bos: bool) -> tuple[Any, LanguageModel]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--items", type=int, default=60, help="of each task (default: 60)")
+    parser.add_argument("--items", type=int, help="of each task (default: all)")
     items = parser.parse_args().items
     data = Path(os.environ["BIOINSTRUCT_DATA"])
     from bioinstruct_jax.tasks.table import TASKS
