@@ -4,13 +4,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from bioinstruct_jax import files
 from bioinstruct_jax.evaluation.models.predictions import Predictions
 from bioinstruct_jax.evaluation.models.server import ServerModel
 from bioinstruct_jax.evaluation.runner import cache, folder
 from bioinstruct_jax.evaluation.runner.job import Evaluate, Model
 from bioinstruct_jax.evaluation.runner.planned import Planned
 from bioinstruct_jax.evaluation.runner.ready import Foretold, Ready, Served
+from bioinstruct_jax.tasks import compared
 
 LOCAL = ("jax", "transformers")
 
@@ -39,13 +39,31 @@ def opened(model: Model, job: Evaluate, plan: Sequence[Planned], shared: str | N
             yield Served(model.name, cache.key(told), server, server.notes(), told)
     elif model.runs_on == "predictions":
         assert model.predictions is not None
-        with Predictions.opened(files.path(model.predictions)) as predictions:
+        with Predictions(model.predictions) as predictions:
+            notes = [*predictions.notes, *_matched(predictions, plan)]
             told = {"predictions": model.predictions}
-            yield Foretold(model.name, cache.key(told), predictions, predictions.notes(), told)
+            yield Foretold(model.name, cache.key(told), predictions, notes, told)
     else:
         from bioinstruct_jax.inference.evaluated import ready
 
         yield ready(model, shared)
+
+
+def _matched(predictions: Predictions, plan: Sequence[Planned]) -> list[str]:
+    """Holds predictions against the items that are scored; raises ValueError where these are others."""
+    notes = []
+    for one in plan:
+        if not (found := predictions.protocols(one.task.name)):
+            notes.append(f"no predictions of {one.task.name}, which is not scored")
+            continue
+        if predictions.numbered(one.task.name):
+            items = enumerate(one.task.items(one.corpora, one.split), 1)
+            predictions.name(one.task.name, (compared.row_id(one.task, one.split, *pair) for pair in items))
+        ids = [question.id for question in one.questions()]
+        for protocol in found:
+            if protocol in one.protocols:
+                predictions.check(one.task.name, protocol, ids)
+    return notes
 
 
 def shared_template(models: Sequence[Model]) -> str | None:

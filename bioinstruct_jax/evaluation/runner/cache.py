@@ -67,7 +67,7 @@ def _key(line: bytes) -> str | None:
         row = json.loads(line)
         _output(row)
         return str(row["key"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         return None
 
 

@@ -65,7 +65,7 @@ def results(
     found: list[TaskResult] = []
     written: dict[str, Written] = {}
     for one in plan:
-        asked = [protocol for protocol in one.protocols if protocol in model.protocols]
+        asked = [protocol for protocol in one.protocols if protocol in model.protocols(one.task)]
         rate.add(0, one.items * (len(one.protocols) - len(asked)))
         if asked:
             with SampleFile(files.path(samples_file(out, model, one)), one.task) as file:

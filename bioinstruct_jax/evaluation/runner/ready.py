@@ -19,7 +19,7 @@ from bioinstruct_jax.evaluation.language_model import (
 from bioinstruct_jax.evaluation.models.predictions import Predictions
 from bioinstruct_jax.evaluation.models.server import ServerModel, messages
 from bioinstruct_jax.evaluation.runner import outputs, questions
-from bioinstruct_jax.evaluation.runner.job import Protocol
+from bioinstruct_jax.evaluation.runner.job import PROTOCOLS, Protocol
 from bioinstruct_jax.evaluation.runner.outputs import Output
 from bioinstruct_jax.evaluation.runner.questions import Question
 from bioinstruct_jax.tasks.task import Task
@@ -36,7 +36,6 @@ class Ready(Interface):
     Attributes:
         name: by which tables and files know it.
         fingerprint: hash of all that its answers depend on, but for the question.
-        protocols: in which it can be asked.
         notes: what a reader should know: another template than in training, an unknown one.
         told: what stands in the results file: where it lies, dtype, template.
         keeps: whether its answers are worth keeping; those of a file are there anyway, a server has a journal.
@@ -44,10 +43,13 @@ class Ready(Interface):
 
     name: str
     fingerprint: str
-    protocols: tuple[Protocol, ...]
     notes: list[str]
     told: dict[str, Any]
     keeps: bool
+
+    def protocols(self, task: Task[Any, Any]) -> tuple[Protocol, ...]:
+        """In which it can be asked a task."""
+        ...
 
     def requests(self, task: Task[Any, Any], protocol: Protocol, question: Question, most: int) -> Asked:
         """A question as the model sees it; ``most``: tokens of a generated answer. None where it is asked nothing."""
@@ -70,8 +72,10 @@ class Local:
     template: prompts.Template
     notes: list[str] = field(default_factory=list)
     told: dict[str, Any] = field(default_factory=dict)
-    protocols: tuple[Protocol, ...] = ("harness", "likelihood", "generated")
     keeps: bool = True
+
+    def protocols(self, task: Task[Any, Any]) -> tuple[Protocol, ...]:
+        return PROTOCOLS
 
     def requests(self, task: Task[Any, Any], protocol: Protocol, question: Question, most: int) -> Asked:
         if protocol != "generated":
@@ -121,8 +125,10 @@ class Served:
     server: ServerModel
     notes: list[str] = field(default_factory=list)
     told: dict[str, Any] = field(default_factory=dict)
-    protocols: tuple[Protocol, ...] = ("generated",)
     keeps: bool = False
+
+    def protocols(self, task: Task[Any, Any]) -> tuple[Protocol, ...]:
+        return ("generated",)
 
     def requests(self, task: Task[Any, Any], protocol: Protocol, question: Question, most: int) -> Asked:
         said = [{"role": role, "content": text} for role, text in messages(question.record)]
@@ -145,8 +151,10 @@ class Foretold:
     predictions: Predictions
     notes: list[str] = field(default_factory=list)
     told: dict[str, Any] = field(default_factory=dict)
-    protocols: tuple[Protocol, ...] = ("harness", "likelihood", "generated")
     keeps: bool = False
+
+    def protocols(self, task: Task[Any, Any]) -> tuple[Protocol, ...]:
+        return self.predictions.protocols(task.name)
 
     def requests(self, task: Task[Any, Any], protocol: Protocol, question: Question, most: int) -> Asked:
         return None
@@ -155,7 +163,9 @@ class Foretold:
         self, task: Task[Any, Any], protocol: Protocol, asked: Sequence[tuple[Question, Asked]], put: Put
     ) -> None:
         for place, (question, _) in enumerate(asked):
-            put(place, self.predictions.output(task.name, protocol, question.id))
+            words = task.family.question(question.item)
+            output = self.predictions.output(task.name, protocol, question.id, question=words)
+            put(place, output or Output(problem="there is no prediction"))
 
 
 def described(request: Asked) -> list[Any]:

@@ -15,7 +15,7 @@ from bioinstruct_jax.reporting.progress import Progress
 class Echo:
     """Answers with the question's id, in no order; dies after `most` answers."""
 
-    name, fingerprint, protocols, keeps = "echo", "f" * 64, ("generated",), True
+    name, fingerprint, keeps = "echo", "f" * 64, True
 
     def __init__(self, most: int | None = None) -> None:
         self.asked: list[str] = []
