@@ -179,7 +179,7 @@ def test_runs_that_a_run_went_on_from_are_read_too(folder, tmp_path):
     found = Tuned.read(sources, index(folder, "ncbi_disease/dev"))
     assert list(found.flag("ncbi_disease")) == ["ncbi_disease/dev/devel:1"]
     shutil.copy(after / "config.yaml", before / "config.yaml")
-    assert {one.run for one in tuning_sources(UPath(after))} == {str(after), str(before)}
+    assert [one.run for one in tuning_sources(UPath(after))] == [str(after), str(before)]
     shutil.rmtree(before)
     assert "went on from this adapter" in tuning_sources(UPath(after))[-1].problem
 

@@ -36,7 +36,7 @@ def test_a_group_is_the_mean_of_its_tasks_and_mmlu_is_one():
 def test_its_interval_is_that_of_independent_tasks():
     # Mutations: one seed for all tasks of one size, whose errors then add up; tasks drawn again too.
     random = np.random.default_rng(0)
-    scores = {task: random.random(300) < 0.5 for task in ("a", "b", "c", "d")}
+    scores = {task: random.random(300) for task in ("a", "b", "c", "d")}
     (found,) = groups([result("base", own, task=task) for task, own in scores.items()], "base", resamples=4000)
     error = np.sqrt(sum(own.var(ddof=1) / 300 for own in scores.values())) / 4
     assert found.high - found.low == pytest.approx(2 * 1.96 * error, rel=0.06)
