@@ -118,6 +118,8 @@ class TaskResult:
         baselines: by metric, then kind.
         values: [N], `Reading.value`.
         whys, problems: counted over all items.
+        unanswered: `whys` of the items without an answer.
+        reasons: what each of `whys` means, as the scorer says it.
         golds, answers: texts [N] where `labels` are not empty, for a confusion matrix; else empty.
         labels: of that matrix.
         bins: calibration of choice probabilities; empty where there are none.
@@ -154,6 +156,8 @@ class TaskResult:
     clean: Mapping[str, bootstrap.Estimate] = field(default_factory=dict)
     versions: Mapping[str, Any] = field(default_factory=dict)
     samples: str = ""
+    unanswered: Mapping[str, int] = field(default_factory=dict)
+    reasons: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def headline(self) -> Metric:
