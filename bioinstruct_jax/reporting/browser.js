@@ -207,12 +207,17 @@
       list.replaceChildren();
       columns.forEach((column, place) => {
         const whole = text(row, place);
-        if (!place || !whole) return;
+        const paired = column.beside || columns[place + 1]?.beside;
+        const besides = column.beside ? text(row, place - 1) : paired ? text(row, place + 1) : "";
+        if (!place || !(whole || besides)) return;
         const shown = put(make("dd"), whole);
+        if (paired && !whole) shown.append(make("span", "cut", "(nothing)"));
         if (Array.isArray(row[place])) {
           shown.append(make("span", "cut", ` \u2026 (cut: ${number(row[place][1])} characters in the file)`));
         }
-        list.append(make("dt", "", column.name), shown);
+        const group = column.beside ? list.lastChild : make("div", paired ? "pair" : "");
+        group.append(make("dt", "", column.name), shown);
+        if (!column.beside) list.append(group);
       });
       detail.querySelector(".texts").scrollTop = 0;
       detail.querySelector(".place").textContent = `Row ${number(at + 1)} of ${number(found.length)}`;

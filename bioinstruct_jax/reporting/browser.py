@@ -31,11 +31,13 @@ class Column:
         kind: text; one of few values, each a filter with its count; or a number (None: none), by which rows are sorted.
         listed: it stands in the table, and not only where one row is read. The first column is listed, and is text
             that names the row.
+        beside: where one row is read, it stands to the right of the column before it, to be compared with it.
     """
 
     name: str
     kind: Literal["text", "value", "number"] = "text"
     listed: bool = True
+    beside: bool = False
 
 
 def section(
@@ -84,7 +86,7 @@ def section(
     if held:
         yield _block("rows", _list(held))
     described = [
-        {"name": one.name, "kind": one.kind, "listed": one.listed, "values": list(seen)}
+        {"name": one.name, "kind": one.kind, "listed": one.listed, "beside": one.beside, "values": list(seen)}
         for one, seen in zip(columns, values, strict=True)
     ]
     yield _block("columns", _json(described))

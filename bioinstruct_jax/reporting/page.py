@@ -7,6 +7,7 @@ page by their hash: text that got past the escaping could still do nothing.
 import base64
 import hashlib
 import html
+import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -18,7 +19,7 @@ _UNSEEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069"
     "\ufeff\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]"
 )
-_FIGURE = re.compile(r"[-$]?\d[\d,]*(\.\d+)?%?")
+_FIGURE = re.compile(r"[-+\u2212<$]?\d[\d,]*(\.\d+)?%?")
 
 
 def page(title: str, sections: Iterable[str]) -> str:
@@ -83,13 +84,43 @@ def folded(summary: str, *parts: str) -> str:
     return f"<details><summary>{escape(summary)}</summary>\n" + "\n".join(parts) + "\n</details>"
 
 
-def table(head: list[str], rows: Iterable[list[object]]) -> str:
-    """Numbers, and text that is one (1,234; 5.6%; $7), stand to the right; every cell is escaped."""
+def table(head: list[str], rows: Iterable[list[object]], *, broad: bool = False) -> str:
+    """Numbers, and text that is one (1,234; 5.6%; $7), stand to the right; every cell is escaped.
+
+    Args:
+        broad: it may be wider than the text around it, for many columns.
+    """
     top = "".join(f'<th scope="col">{escape(name)}</th>' for name in head)
     body = "\n".join("<tr>" + "".join(map(_cell, row)) + "</tr>" for row in rows)
     return (
-        f'<div class="wide" tabindex="0" role="group" aria-label="{escape("table: " + ", ".join(head))}">'
+        f'<div class="wide{" broad" * broad}" tabindex="0" role="group" '
+        f'aria-label="{escape("table: " + ", ".join(head))}">'
         f"<table>\n<thead><tr>{top}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table></div>"
+    )
+
+
+def matrix(caption: str, corner: str, columns: Sequence[str], rows: Sequence[tuple[str, Sequence[int]]]) -> str:
+    """Counts by row and column, each cell shaded by its share of the row; those where the two have one name are framed.
+
+    Args:
+        corner: what rows and columns are: "right answer \\ given".
+    """
+    names = "".join(f'<th scope="col">{escape(name)}</th>' for name in (corner, *columns))
+    body = []
+    for label, counts in rows:
+        total = sum(counts) or 1
+        cells = []
+        for name, count in zip(columns, counts, strict=True):
+            kinds = [f"shade{math.ceil(5 * count / total)}"] if count else []
+            kinds += ["right"] if name == label else []
+            named = f' class="{" ".join(kinds)}"' if kinds else ""
+            cells.append(f"<td{named}>{count:,}</td>")
+        body.append(f'<tr><th scope="row">{escape(label)}</th>{"".join(cells)}</tr>')
+    lines = "\n".join(body)
+    return (
+        f'<div class="wide" tabindex="0" role="group" aria-label="{escape("table: " + caption)}">\n'
+        f'<table class="matrix"><caption>{escape(caption)}</caption>\n<thead><tr>{names}</tr></thead>\n'
+        f"<tbody>\n{lines}\n</tbody></table></div>"
     )
 
 

@@ -56,7 +56,7 @@ class Document(HTMLParser):
             assert (attrs.get("src") or "data:").startswith("data:"), attrs
         labelled = {attrs.get("for") for attrs in self.of("label")}
         assert all(attrs["id"] in labelled for attrs in self.of("input"))
-        assert all(attrs.get("scope") == "col" for attrs in self.of("th"))
+        assert all(attrs.get("scope") in ("col", "row") for attrs in self.of("th"))
         assert all(attrs.get("role") == "img" and attrs.get("aria-label") for attrs in self.of("svg"))
         self._check_policy()
 
