@@ -112,6 +112,7 @@ def preview(job: Evaluate, plan: "list[Planned]", count: int) -> None:
 def evaluate(job: Evaluate, plan: "list[Planned]", notes: list[str]) -> None:
     """Ask every model, score, compare, judge, write."""
     from bioinstruct_jax.evaluation.results import comparison
+    from bioinstruct_jax.evaluation.results import groups as means
     from bioinstruct_jax.evaluation.runner import folder, outcome
     from bioinstruct_jax.reporting.progress import Progress
 
@@ -124,7 +125,7 @@ def evaluate(job: Evaluate, plan: "list[Planned]", notes: list[str]) -> None:
         results = [result for model in models for result in model.results]
         baseline = job.baseline or job.models[0].name
         compared = comparison.compare(results, baseline, resamples=job.resamples, seed=job.seed)
-        groups = comparison.groups(results, baseline, resamples=job.resamples, seed=job.seed)
+        groups = means.groups(results, baseline, resamples=job.resamples, seed=job.seed)
         judged = outcome.judged(job, plan, out, progress)
         progress.phase("writing")
         outcome.write(job, plan, out, models, compared, groups, judged, notes)

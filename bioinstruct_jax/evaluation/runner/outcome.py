@@ -45,7 +45,7 @@ def write(
         own = [one for one in told if one["second"] == model.model]
         harness_files.write(files.path(out), harness_files.results(ran, model.results, comparisons=own))
     lines, names = tables.lines(results), [model.model for model in models]
-    everything = {"comparisons": told, "groups": [comparison.told_group(one) for one in groups], "judge": judged}
+    everything = {"comparisons": told, "groups": [comparison.told(one) for one in groups], "judge": judged}
     files.write_text(files.path(out / folder.COMPARISONS), json.dumps(everything, indent=1, allow_nan=False) + "\n")
     files.write_text(files.path(out / folder.MARKDOWN), tables.markdown(lines, names))
     files.write_text(files.path(out / folder.LATEX), tables.latex(lines, names))
