@@ -80,6 +80,13 @@ def test_a_judge_that_obeys_answers_is_found_out(judge):
     assert set(effect["by_ask"]) == set(canaries.ASKS)
 
 
+def test_a_judge_that_finds_bad_answers_fair_is_not_trusted(judge):
+    # Mutation: 3 counts as low.
+    told = judge(scripted.judge(lambda answer: 3))
+    assert told["trusted"] is False
+    assert (told["canaries"]["low"], told["canaries"]["high"], told["canaries"]["mean"]) == (0, 0, 3.0)
+
+
 def test_a_judge_that_prefers_the_first_place(judge):
     # Mutation: the second order is not turned round.
     told = judge(scripted.judge(better=lambda first, second: "first"))
@@ -145,6 +152,7 @@ def test_restricted_texts_stay_here(judge):
     assert "secretword" not in json.dumps(told)
     assert told["complete"]
     assert told["trusted"] is True
+    assert told["requests"]["without_verdict"] == 0  # the refused response_format was understood
     written = judge.journal.read_text()
     assert "secretword" not in written
     assert GOOD not in written
