@@ -111,11 +111,14 @@ def preview(job: Evaluate, plan: "list[Planned]", count: int) -> None:
 
 def evaluate(job: Evaluate, plan: "list[Planned]", notes: list[str]) -> None:
     """Ask every model, score, compare, judge, write."""
+    from bioinstruct_jax.evaluation.judging import judge
     from bioinstruct_jax.evaluation.results import comparison
     from bioinstruct_jax.evaluation.results import groups as means
     from bioinstruct_jax.evaluation.runner import folder, outcome
     from bioinstruct_jax.reporting.progress import Progress
 
+    if job.judge.endpoint is not None:
+        judge.check(job, sum(one.items for one in plan if one.task.licence.restricted))
     out = folder.begin(job)
     with Progress() as progress:
         for note in notes:
@@ -126,7 +129,7 @@ def evaluate(job: Evaluate, plan: "list[Planned]", notes: list[str]) -> None:
         baseline = job.baseline or job.models[0].name
         compared = comparison.compare(results, baseline, resamples=job.resamples, seed=job.seed)
         groups = means.groups(results, baseline, resamples=job.resamples, seed=job.seed)
-        judged = outcome.judged(job, plan, out, progress)
+        judged = outcome.judged(job, models, out, progress)
         progress.phase("writing")
         outcome.write(job, plan, out, models, compared, groups, judged, notes)
         folder.finish(out)

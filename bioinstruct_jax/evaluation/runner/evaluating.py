@@ -9,12 +9,14 @@ from typing import Any
 from bioinstruct_jax import files
 from bioinstruct_jax.evaluation import contamination
 from bioinstruct_jax.evaluation.contamination import Tuned, TuningSource
+from bioinstruct_jax.evaluation.judging.samples import Sample, judged
 from bioinstruct_jax.evaluation.results import samples
 from bioinstruct_jax.evaluation.results.samples import SampleFile, Written
 from bioinstruct_jax.evaluation.runner import asking, cache, folder
 from bioinstruct_jax.evaluation.runner.job import Contamination, Evaluate, Model, Protocol
+from bioinstruct_jax.evaluation.runner.outputs import Output
 from bioinstruct_jax.evaluation.runner.planned import Planned
-from bioinstruct_jax.evaluation.runner.questions import answer_form
+from bioinstruct_jax.evaluation.runner.questions import Question, answer_form
 from bioinstruct_jax.evaluation.runner.ready import Ready
 from bioinstruct_jax.evaluation.runner.tally import Tally
 from bioinstruct_jax.evaluation.scoring import table
@@ -33,6 +35,7 @@ class Evaluated:
         written: the samples file of each task.
         seconds: that it took, answers kept from before included.
         told: where it lies, dtype, template.
+        judged: by task, the answers that a judge is to grade.
     """
 
     model: str
@@ -40,6 +43,7 @@ class Evaluated:
     written: dict[str, Written]
     seconds: float
     told: dict[str, Any]
+    judged: dict[str, list[Sample]]
 
 
 def results(
@@ -64,15 +68,16 @@ def results(
     began = time.monotonic()
     found: list[TaskResult] = []
     written: dict[str, Written] = {}
+    graded = {name: list[Sample]() for name in judged(job, [one.task.name for one in plan])}
     for one in plan:
         asked = [protocol for protocol in one.protocols if protocol in model.protocols(one.task)]
         rate.add(0, one.items * (len(one.protocols) - len(asked)))
         if asked:
             with SampleFile(files.path(samples_file(out, model, one)), one.task) as file:
                 for protocol in asked:
-                    found.append(_scored(model, job, one, protocol, file, tuned, progress, rate))
+                    found.append(_scored(model, job, one, protocol, file, tuned, graded, progress, rate))
             written[one.task.name] = file.written
-    return Evaluated(model.name, found, written, time.monotonic() - began, model.told)
+    return Evaluated(model.name, found, written, time.monotonic() - began, model.told, graded)
 
 
 def _scored(
@@ -82,6 +87,7 @@ def _scored(
     protocol: Protocol,
     file: SampleFile,
     tuned: Tuned | None,
+    graded: dict[str, list[Sample]],
     progress: Progress,
     rate: asking.Rate,
 ) -> TaskResult:
@@ -103,6 +109,8 @@ def _scored(
             flagged = question.id in met
             file.add(question, protocol, asked, output, reading, flagged=flagged if looked else None)
             tally.add(question, output, reading, flagged)
+            if protocol == "generated" and task.name in graded:
+                graded[task.name].append(_sample(question, output))
             if output.unfit and len(unfit) < NAMED:
                 unfit.append(f"{question.id} ({output.unfit[0]:,} tokens, the context has {output.unfit[1]:,})")
     if unfit and job.unfit == "refuse":
@@ -112,6 +120,19 @@ def _scored(
             "longer context, or let them count as wrong with --unfit=wrong"
         )
     return tally.result(model.name, file.written.name, {"prompt": model.told.get("template_hash", "")})
+
+
+def _sample(question: Question, output: Output) -> Sample:
+    record = question.record
+    return Sample(
+        id=question.id,
+        document=question.document,
+        instruction=record.instruction,
+        input=record.input,
+        reference=record.output,
+        answer=output.text or "",
+        restricted=record.restricted,
+    )
 
 
 def samples_file(out: Path, model: Ready, one: Planned) -> Path:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bioinstruct_jax import files, settings
+from bioinstruct_jax.evaluation.judging import judge
 from bioinstruct_jax.evaluation.results import comparison, harness_files, report, samples, tables
 from bioinstruct_jax.evaluation.results.comparison import Comparison, GroupScore
 from bioinstruct_jax.evaluation.results.items import Samples
@@ -15,6 +16,7 @@ from bioinstruct_jax.evaluation.runner.evaluating import Evaluated
 from bioinstruct_jax.evaluation.runner.job import Evaluate
 from bioinstruct_jax.evaluation.runner.planned import Planned
 from bioinstruct_jax.evaluation.scoring.scored import TaskResult
+from bioinstruct_jax.reporting.progress import Progress
 from bioinstruct_jax.reporting.terminal import columns
 
 
@@ -70,8 +72,15 @@ def write(
     )
 
 
-def judged(job, plan, out, progress):
-    return None
+def judged(job: Evaluate, models: Sequence[Evaluated], out: Path, progress: Progress) -> dict[str, Any] | None:
+    """What the judge found, as plain JSON; None where nobody judges, or nothing is to be judged."""
+    samples = {model.model: model.judged for model in models if model.judged}
+    if job.judge.endpoint is None or not samples:
+        return None
+    progress.phase("judging")
+    journal = out / folder.JUDGE / "journal.jsonl"
+    journal.parent.mkdir(parents=True, exist_ok=True)
+    return judge.run(job, samples, journal, progress.update)
 
 
 def said(out: Path, results: Sequence[TaskResult], compared: Sequence[Comparison], groups: Sequence[GroupScore]) -> str:
