@@ -78,10 +78,10 @@ class HubLanguageModel:
         for some in _batches(rows, lambda row: (power(4, targets(row)), len(row)), self.batch):
             logs = self._log_probabilities(some, max(map(targets, some)))
             for row, log in zip(some, logs, strict=True):
-                for i, rest in rows[row]:
-                    at = log[len(log) - len(rest) :]
-                    value = float(at[range(len(rest)), rest].double().sum())
-                    put(i, Score(value, at.argmax(-1).tolist() == list(rest), len(rest)))
+                for i, wanted in rows[row]:
+                    at = log[len(log) - len(wanted) :]
+                    value = float(at[range(len(wanted)), wanted].double().sum())
+                    put(i, Score(value, at.argmax(-1).tolist() == list(wanted), len(wanted)))
         return [results[i] for i in range(len(requests))]
 
     def complete(

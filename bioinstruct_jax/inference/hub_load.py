@@ -79,7 +79,7 @@ def load(
     device = "cuda" if torch.cuda.is_available() else "cpu"
     kind = dtype or ("float32" if device == "cpu" else "bfloat16")
     try:
-        made = transformers.AutoModelForCausalLM.from_pretrained(
+        made: Any = transformers.AutoModelForCausalLM.from_pretrained(
             str(base),
             dtype=getattr(torch, kind),
             trust_remote_code=False,
