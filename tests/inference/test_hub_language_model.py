@@ -79,7 +79,7 @@ def scored(tiny) -> list[ScoreRequest]:
 
 
 def test_log_likelihoods_are_those_of_the_jax_engine(pair):
-    # Mutations: the last place but one read; the mask of padding left out; BOS twice.
+    # Mutations: positions counted from the padding on; the last token of a continuation read as well.
     hub, ours = pair
     asked: LanguageModel = hub
     requests = scored(hub.tokenizer)
@@ -91,7 +91,7 @@ def test_log_likelihoods_are_those_of_the_jax_engine(pair):
 
 
 def test_greedy_texts_are_those_of_the_jax_engine(pair):
-    # Mutations: positions counted from the padding on; the end token's text kept.
+    # Mutation: positions counted from the padding on.
     hub, ours = pair
     requests = [CompletionRequest(context, max_tokens=12 + 5 * i) for i, context in enumerate(PROMPTS)]
     requests += [
@@ -103,6 +103,19 @@ def test_greedy_texts_are_those_of_the_jax_engine(pair):
     found = hub.complete(requests)
     assert found == ours.complete(requests)
     assert {type(one) for one in found} == {Completion, TooLong}
+
+
+def test_a_stop_token_ends_the_answer(model):
+    # Mutation: the end token's text kept.
+    tiny = model.tokenizer
+    free = model.complete([CompletionRequest("Aspirin is", max_tokens=5)])[0]
+    ids = torch.tensor([encoding.encode_prompt("Aspirin is", tiny, bos=model.bos)])
+    with torch.no_grad():
+        first = int(model.model(ids).logits[0, -1].argmax())
+    assert free.text.startswith(tiny.decode([first]))
+    name = tiny.convert_ids_to_tokens(first)
+    (ended,) = model.complete([CompletionRequest("Aspirin is", max_tokens=5, stop_tokens=(name,))])
+    assert (ended.finish, ended.text, ended.tokens) == ("end", "", 1)
 
 
 def test_adapters_matter(folders):
