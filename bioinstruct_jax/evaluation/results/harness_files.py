@@ -227,7 +227,7 @@ def _config(ran: Ran, task: str, results: Sequence[TaskResult]) -> dict[str, Any
         "dataset_path": TASKS[task].folder,
         "dataset_name": None,
         "test_split": results[0].split,
-        "output_type": "generate_until" if filters == ["generated"] else "multiple_choice",
+        "output_type": "generate_until" if "generated" in filters else "multiple_choice",
         "num_fewshot": results[0].shots,
         "repeats": 1,
         "metric_list": [

@@ -145,8 +145,9 @@ def _row(
     scored = asked is not None and not isinstance(asked, CompletionRequest)
     given = _scores(output, len(arguments)) if scored else [guard.shown(_text(output), restricted)]
     target = question.record.output
-    if protocol != "generated":
-        target = str(choices(question, task).index(task.family.gold(question.item)))
+    if protocol != "generated":  # the harness counts lettered options and names labels
+        gold = task.family.gold(question.item)
+        target = str(choices(question, task).index(gold)) if task.family.name == "choice" else gold
     texts = {"answer": reading.answer, "gold": reading.gold, "label": output.label, "tags": output.tags}
     shown = _shown(
         texts | {"problem": output.problem or None, "doc": asdict(question.item), "target": target}, restricted

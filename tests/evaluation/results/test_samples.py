@@ -5,7 +5,7 @@ import json
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from upath import UPath
 
@@ -14,7 +14,7 @@ from bioinstruct_jax.evaluation.results.samples import SampleFile
 from bioinstruct_jax.evaluation.runner.outputs import Output
 from tests.evaluation.results import by_hand as made
 
-TEXTS = st.text(st.characters(exclude_categories=()), max_size=20)  # half surrogate pairs too, as servers send them
+TEXTS = st.text(max_size=20)
 
 
 def _write(folder, *rows, task=made.PUBMEDQA) -> UPath:
@@ -30,7 +30,7 @@ def _sha256(text: str) -> str:
 
 
 def test_a_row_of_log_likelihoods_by_hand(tmp_path):
-    # Mutations: the gold label in place of its number as target; resps as numbers; hashes of doc without indent.
+    # Mutations: the number of the gold label as target; resps as numbers; hashes of doc without indent.
     file = _write(tmp_path, (made.question(), "harness", made.scores(), made.LIKELY, made.RIGHT))
     assert file.name == "samples_pubmedqa_2026-03-04T05-06-07.000089.jsonl"
     context = f"Abstract: {made.TEXT}\nAnswer:"
@@ -40,7 +40,7 @@ def test_a_row_of_log_likelihoods_by_hand(tmp_path):
         {
             "doc_id": 0,
             "doc": doc,
-            "target": "0",
+            "target": "yes",
             "arguments": {
                 "gen_args_0": {"arg_0": context, "arg_1": " yes"},
                 "gen_args_1": {"arg_0": context, "arg_1": " no"},
@@ -52,7 +52,7 @@ def test_a_row_of_log_likelihoods_by_hand(tmp_path):
             "metrics": ["acc", "acc_norm"],
             "doc_hash": _sha256(json.dumps(doc, indent=2)),
             "prompt_hash": _sha256(context),
-            "target_hash": _sha256("0"),
+            "target_hash": _sha256("yes"),
             "id": "pubmedqa/test/100",
             "document": "pubmedqa/test/100",
             "answer": "yes",
@@ -138,6 +138,8 @@ def test_what_was_written_is_told(tmp_path):
         st.builds(Output, tags=st.lists(st.sampled_from(["O", "B-Disease"])).map(tuple)),
     )
 )
+@example(Output(text="half a pair: \ud83d", finish="end"))
+@example(Output(text="a line\u2028a line\n", finish="length"))
 @settings(max_examples=60)
 def test_outputs_come_back(tmp_path_factory, output):
     # Mutation: no errors="backslashreplace": half a surrogate pair ends the run.
@@ -179,7 +181,7 @@ def test_restricted_text_does_not_reach_the_file(tmp_path):
     file = _write(tmp_path, *rows, task=made.MEDNLI)
     written = file.read_text(encoding="utf-8")
     assert not [text for text in texts if text in written]
-    guessed = (*texts, prompt, f"<s>{prompt}", "0", f"Decide.\n\n{prompt}")
+    guessed = (*texts, prompt, f"<s>{prompt}", f"Decide.\n\n{prompt}")
     assert not [text for text in guessed if _sha256(text) in written]
     first, *others = samples.read(file)
     assert first["resps"][1] == [["-1.25", "False"]]  # numbers are no text
