@@ -34,7 +34,9 @@ def groups(scores: Sequence[GroupScore], models: Sequence[str]) -> list[str]:
         if blocks:
             name = f"Mean score of each group of tasks ({words.of_protocol(protocol)})"
             chart = dots.dots(name, blocks, models, most=100, unit="%", bars=True)
-            parts.append(svg.figure(f"{name}. Bars: means of the tasks' scores, with 95% intervals.", chart))
+            parts.append(
+                svg.figure(f"{name}. Bars: means of the tasks' scores, with 95% intervals.", chart, large=True)
+            )
     return parts
 
 
@@ -47,7 +49,7 @@ def tasks(results: Sequence[TaskResult], models: Sequence[str]) -> list[str]:
         blocks = [one for one in blocks if one.dots]
         if blocks:
             name = f"Scores of each task ({words.of_protocol(protocol)})"
-            parts.append(svg.figure(f"{name}. {_CAPTION}", dots.dots(name, blocks, models, most=100)))
+            parts.append(svg.figure(f"{name}. {_CAPTION}", dots.dots(name, blocks, models, most=100), large=True))
     return parts
 
 
@@ -77,7 +79,9 @@ def calibration(results: Sequence[TaskResult], models: Sequence[str]) -> list[st
             page.folded(
                 f"{where}: expected calibration error {errors}",
                 svg.figure(
-                    "The larger a dot, the more items; those below the dashed line are answered too surely.", chart
+                    "The larger a dot, the more items; those below the dashed line are answered too surely.",
+                    chart,
+                    large=True,
                 ),
                 page.table(head, rows),
             )

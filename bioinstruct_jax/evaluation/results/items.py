@@ -130,8 +130,12 @@ class Items:
                 for other in waiting.pop(key, ()):
                     unpaired.pop(key, None)
                     yield self._pair(bases[key], other)
-                if left[key] <= 0 and key not in unpaired:
-                    del bases[key], left[key]
+                if left[key] <= 0:
+                    base = bases.pop(key)
+                    del left[key]
+                    if key in unpaired:
+                        del unpaired[key]
+                        yield self._pair(base, None)
         for key in unpaired:
             yield self._pair(bases[key], None)
         for others in waiting.values():
