@@ -4,26 +4,12 @@ The names of a key on the command line (``--optimizer.learning_rate=1e-4``), in 
 `settings.py` reads files and command lines into this tree; nothing else makes one.
 """
 
-from typing import Annotated, Literal, TypeVar, dataclass_transform
+from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field, model_validator
-from pydantic.dataclasses import dataclass
+from pydantic import Field, model_validator
 
-Class = TypeVar("Class")
-
-
-@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(Field,))
-def config(kind: type[Class]) -> type[Class]:
-    """Make a class a frozen dataclass whose values are checked and which takes no unknown key."""
-    return dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))(kind)  # type: ignore[return-value]
-
-
-Int = Annotated[int, Field(strict=True)]  # "3" and true are no integers
-Float = Annotated[float, Field(strict=True, allow_inf_nan=False)]
-Flag = Annotated[bool, Field(strict=True)]
-Positive = Annotated[Int, Field(gt=0)]
-Natural = Annotated[Int, Field(ge=0)]
-Fraction = Annotated[Float, Field(ge=0, lt=1)]
+from bioinstruct_jax.config_types import Flag, Float, Fraction, Int, Natural, Positive, config
+from bioinstruct_jax.scoring_settings import Scoring
 
 PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
@@ -287,9 +273,11 @@ class Training:
     checkpoint_every: Annotated[Natural, Field(description="steps between checkpoints; 0: at the end only")] = 0
     keep_checkpoints: Annotated[Positive, Field(description="checkpoints kept, newest first")] = 2
     best: Annotated[
-        Literal["held_out_loss", "loss"] | None,
+        str | None,
         Field(
-            description="keep the checkpoint where this is lowest too, and make the adapter of it; null: of the last"
+            min_length=1,
+            description="keep the checkpoint where this is best too, and make the adapter of it: held_out_loss, loss, "
+            "or <task>/<metric> of evaluation.tasks, such as medmcqa/acc; null: of the last",
         ),
     ] = None
     early_stopping: Annotated[
@@ -354,6 +342,7 @@ class Train:
     data: Data
     optimizer: Optimizer = Optimizer()
     training: Training
+    evaluation: Scoring = Scoring()
     mesh: Mesh = Mesh()
     track: Annotated[
         Literal["none", "tensorboard", "wandb"], Field(description="also send metrics there; needs the extra 'track'")
@@ -386,6 +375,7 @@ class Train:
             raise ValueError("training.early_stopping needs held-out losses to look at: set training.eval_every")
         if self.training.best == "held_out_loss" and not self.training.eval_every:
             raise ValueError("training.best held_out_loss needs held-out losses to compare: set training.eval_every")
+        self.evaluation.check_best(self.training.best, self.training.eval_every)
         if self.training.eval_every and not self.data.held_out:
             raise ValueError("training.eval_every needs rows to evaluate: set data.held_out, e.g. 0.05")
         if self.training.steps and self.optimizer.warmup_steps > self.training.steps:
