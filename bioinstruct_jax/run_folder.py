@@ -12,6 +12,7 @@ from upath import UPath
 from bioinstruct_jax import settings
 from bioinstruct_jax.config import Mesh, Train
 from bioinstruct_jax.files import make_folder, path
+from bioinstruct_jax.scoring_settings import Scoring
 from bioinstruct_jax.training.metrics import read_rows
 
 PROTOCOLS = ("file", "local", "gs", "gcs")  # where orbax writes checkpoints; it has no way to s3://
@@ -193,4 +194,6 @@ def open_run(job: Train, *, writes: bool = True, accept_changes: bool = False) -
 def _free_to_change(job: Train) -> Train:
     """The job with one value for whatever may change while a run goes on."""
     training = replace(job.training, keep_checkpoints=1, save_failures=0, profile_steps=0, profile_after=0)
-    return replace(job, mesh=Mesh(), platform="auto", deterministic=False, track="none", training=training)
+    evaluation = replace(job.evaluation, corpora=Scoring().corpora)
+    same = {"mesh": Mesh(), "platform": "auto", "deterministic": False, "track": "none"}
+    return replace(job, training=training, evaluation=evaluation, **same)  # type: ignore[arg-type]

@@ -38,7 +38,8 @@ class Checkpoints:
         keep: how many to keep, newest first.
         about: what the run is (base id and hash, data, template, steps, adapter); must be the same to go on.
         settings: the job's, as YAML; for the reader.
-        best: name of the metric whose lowest value is kept too; None: only the newest are.
+        best: name of the metric whose best value is kept too; None: only the newest are.
+        highest: whether that is the highest; else the lowest.
         failures: writes in a row that may fail; one more raises SaveError.
         say: told of what is damaged or could not be written.
     """
@@ -51,11 +52,12 @@ class Checkpoints:
         *,
         settings: str = "",
         best: str | None = None,
+        highest: bool = False,
         failures: int = 0,
         say: Callable[[str], None] = print,
     ):
         self.folder, self.keep, self.best, self.failures, self.say = folder, keep, best, failures, say
-        self.settings = settings
+        self.settings, self.highest = settings, highest
         self.about = json.loads(json.dumps(about))  # as it will be read back
         self._failed, self._why = 0, ""
         self._damaged: set[int] = set()  # steps that were found so, and not written again
@@ -185,7 +187,7 @@ class Checkpoints:
         """Keep the newest and the best that are not damaged; of the rest, finished or not, remove what is older."""
         complete = [saved for saved in self._all_complete() if saved.step not in self._damaged]
         kept = {saved.step for saved in complete[-self.keep :]}
-        if (best := _best(complete, self.best)) is not None:
+        if (best := self._best(complete)) is not None:
             kept.add(best.step)
         for step in self._steps():
             if step not in kept and step < max(kept, default=0):
@@ -216,12 +218,12 @@ class Checkpoints:
         return found
 
     def restore_best(self, like: State) -> State:
-        """The state whose metric was lowest.
+        """The state whose metric was best.
 
         Raises:
             ValueError: it is damaged.
         """
-        best = _best(self._all_complete(), self.best) if processes.first() else None
+        best = self._best(self._all_complete()) if processes.first() else None
         step = processes.agreed(-1 if best is None else best.step)  # others may come before its manifest was written
         if step < 0:
             raise ValueError(
@@ -230,10 +232,16 @@ class Checkpoints:
             )
         if not processes.agreed(int(processes.first() and self._verified(step) is not None)):
             raise ValueError(
-                f"{self.folder}: the checkpoint with the lowest {self.best}, {step}, is damaged; "
+                f"{self.folder}: the checkpoint with the best {self.best}, {step}, is damaged; "
                 "start the same command again: it is made again from the one before"
             )
         return self._read(step, like)
+
+    def _best(self, saved: list[Saved]) -> Saved | None:
+        """The earliest of those whose metric is best."""
+        name, sign = self.best or "", -1 if self.highest else 1
+        measured = [one for one in saved if not math.isnan(one.metrics.get(name, math.nan))]
+        return min(measured, key=lambda one: (sign * one.metrics[name], one.step), default=None)
 
     @property
     def newest(self) -> int | None:
@@ -246,7 +254,7 @@ class Checkpoints:
         """
         sound = cache(self._verified)  # a file is read once, and the reader told once
         steps, complete, gone = self._steps(), self._all_complete(), []
-        best = _best(complete, self.best)
+        best = self._best(complete)
         if best is not None and sound(best.step) is None:
             gone = [one.step for one in complete if one.step > best.step and sound(one.step) is not None]
             steps = [step for step in steps if step < best.step]
@@ -321,13 +329,6 @@ def _address(place: UPath) -> str:
 def _named(state: Any) -> dict[str, Any]:
     """Leaves of a tree by their path, so that a checkpoint is a flat dictionary of named arrays."""
     return {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(state)}
-
-
-def _best(saved: list[Saved], metric: str | None) -> Saved | None:
-    """The earliest of those whose metric is lowest."""
-    name = metric or ""
-    measured = [one for one in saved if not math.isnan(one.metrics.get(name, math.nan))]
-    return min(measured, key=lambda one: (one.metrics[name], one.step), default=None)
 
 
 def _first_line(error: BaseException) -> str:

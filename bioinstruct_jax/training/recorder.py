@@ -1,7 +1,7 @@
 """What is noted of each step: the metrics of `metrics.jsonl`, the speed of `timing.jsonl`, the line on the screen."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 import jax
@@ -11,7 +11,7 @@ from bioinstruct_jax.config import Train
 from bioinstruct_jax.training.flops import StepFlops
 from bioinstruct_jax.training.metrics import Metrics
 from bioinstruct_jax.training.step import StepMetrics
-from bioinstruct_jax.training.watch import Watch
+from bioinstruct_jax.training.watch import Watch, as_written
 
 
 class DivergenceError(ValueError):
@@ -119,3 +119,9 @@ class Recorder:
             self.metrics.write(step, {"held_out_loss": loss, "held_out_tokens": targets})
         self.screen.note(f"step {step:,}: held-out loss {loss:.4f} over {targets:,} target tokens")
         return lowest
+
+    def scores(self, step: int, values: Mapping[str, float | int | None]) -> None:
+        """Note scores of tasks after `step` steps, by the names that they have in ``metrics.jsonl``."""
+        self.values |= {name: as_written(value) for name, value in values.items() if value is not None}
+        if self.metrics:
+            self.metrics.write(step, values)

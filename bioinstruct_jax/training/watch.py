@@ -1,4 +1,4 @@
-"""What a run notices of its own losses: spikes, steps that were left out, the best held-out loss, when to stop early.
+"""What a run notices of its own numbers: spikes, steps left out, the best of a metric so far, when to stop early.
 
 Everything follows from the rows of ``metrics.jsonl``, so a run that is resumed notices what an uninterrupted one does.
 """
@@ -43,7 +43,7 @@ class Watch:
         (1.4826 times the median distance from the median, at least 1 % of it) above the median of up to 64 finite
         losses before it.
         """
-        loss = _as_written(loss)
+        loss = as_written(loss)
         if not (math.isfinite(loss) and math.isfinite(grad_norm)):
             self.skipped += 1
             return {"skipped": True}
@@ -60,7 +60,7 @@ class Watch:
 
     def held_out(self, loss: float) -> bool:
         """Note a held-out loss; whether it is the lowest so far, which one that is no number never is."""
-        loss = _as_written(loss)
+        loss = as_written(loss)
         if not math.isnan(loss) and (self.best is None or loss < self.best):
             self.best, self.since_best = loss, 0
             return True
@@ -72,7 +72,36 @@ class Watch:
         return patience is not None and self.since_best >= patience
 
 
-def _as_written(value: float) -> float:
+class Best:
+    """The best value so far of one metric; a resumed run knows it from its rows.
+
+    Args:
+        name: in the rows of ``metrics.jsonl``; the row before training does not count.
+        highest: whether more is better.
+        rows: of an earlier process.
+    """
+
+    def __init__(self, name: str, *, highest: bool, rows: Iterable[Mapping[str, Any]] = ()) -> None:
+        self.name, self.highest = name, highest
+        self.value: float | None = None
+        for row in rows:
+            if row["step"]:
+                self.note(row)
+
+    def note(self, values: Mapping[str, Any]) -> bool:
+        """Note a row; whether it has the metric, better than any before, which what is no number never is."""
+        if values.get(self.name) is None:
+            return False
+        value = as_written(float(values[self.name]))
+        if math.isnan(value) or (
+            self.value is not None and (value <= self.value if self.highest else value >= self.value)
+        ):
+            return False
+        self.value = value
+        return True
+
+
+def as_written(value: float) -> float:
     """The value as ``metrics.jsonl`` keeps it, in float32: a run that reads it back must decide as this one does."""
     with np.errstate(over="ignore"):
         return float(np.float32(value))

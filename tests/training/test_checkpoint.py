@@ -106,7 +106,7 @@ def test_the_best_is_kept_beside_the_newest(tmp_path, opened, this):
         assert int(checkpoints.restore_best(this.now).step) == 2
         assert int(checkpoints.restore(this.now).step) == 6
         (tmp_path / "checkpoints" / "2" / "state" / "_METADATA").unlink()
-        with pytest.raises(ValueError, match="lowest held_out_loss, 2, is damaged"):
+        with pytest.raises(ValueError, match="best held_out_loss, 2, is damaged"):
             checkpoints.restore_best(this.now)
         assert checkpoints.restore(this.now) is None  # before the best, so that it is made again
 
