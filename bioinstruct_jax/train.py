@@ -157,6 +157,7 @@ def run(job: Train, interrupt: Interrupt, *, accept_changes: bool = False) -> No
     from bioinstruct_jax import run_folder
     from bioinstruct_jax.data import dataset
     from bioinstruct_jax.data.batch import micro_batches, row_numbers
+    from bioinstruct_jax.inference import while_training
     from bioinstruct_jax.interop import base, model_card, results, start
     from bioinstruct_jax.model.loss import Batch
     from bioinstruct_jax.reporting import run_report
@@ -168,7 +169,7 @@ def run(job: Train, interrupt: Interrupt, *, accept_changes: bool = False) -> No
     from bioinstruct_jax.training.metrics import Metrics, open_tracker
     from bioinstruct_jax.training.profile import Window, sentence
     from bioinstruct_jax.training.recorder import Recorder
-    from bioinstruct_jax.training.watch import Watch
+    from bioinstruct_jax.training.watch import Best, Watch
 
     sharding.devices(job.platform)  # the first that asks JAX for its devices tells best if there are none
     writes = processes.first()
@@ -186,10 +187,11 @@ def run(job: Train, interrupt: Interrupt, *, accept_changes: bool = False) -> No
         # ---------------------------------------------------------------- rows of tokens
         progress.phase("loading")
         base.check_there(job)
+        tasks = while_training.read(job)
         data = dataset.load(job, progress.within)
         fingerprints = {name: (data.report[name] or {}).get("fingerprint") for name in ("train", "held_out")}
         processes.check_same("data", str(fingerprints))
-        for line in run_report.data_lines(data.report):
+        for line in run_report.data_lines(data.report) + while_training.notes(job, tasks):
             progress.note(line)
         training = job.training
         passes = training.epochs or 0.0
@@ -227,6 +229,7 @@ def run(job: Train, interrupt: Interrupt, *, accept_changes: bool = False) -> No
             about,
             settings=settings.dump(job),
             best=training.best,
+            highest=while_training.highest(tasks, training.best),
             failures=training.save_failures,
             say=progress.note,
         )
@@ -234,7 +237,8 @@ def run(job: Train, interrupt: Interrupt, *, accept_changes: bool = False) -> No
         first = int(jax.device_get(now.step))
         if accept_changes:
             folder.keep_settings(job)
-        watch = Watch(folder.metrics_up_to(first))
+        noted = folder.metrics_up_to(first)
+        watch, best = Watch(noted), Best(training.best or "", highest=checkpoints.highest, rows=noted)
         if first:
             progress.note(f"going on from step {first:,}")
         processes.meet("metrics read")
@@ -261,6 +265,7 @@ def run(job: Train, interrupt: Interrupt, *, accept_changes: bool = False) -> No
         held_out = None
         if data.held_out:
             held_out = HeldOut(data.held_out, plan.graph, now.trained, frozen, micro_rows, mesh, options)
+        scored = while_training.Scored(job, tasks, data, origin, mesh, progress.note) if tasks else None
         rates = np.asarray(optimizer.schedule(job.optimizer, steps)(jnp.arange(steps)))
         cost, peak = flops.per_token(job, origin.shape), flops.peak_flops(jax.devices())
 
@@ -279,6 +284,8 @@ def run(job: Train, interrupt: Interrupt, *, accept_changes: bool = False) -> No
         with checkpoints, window, jax.transfer_guard("disallow"):
             if held_out and first == 0:
                 recorder.held_out(0, *held_out.loss(now.trained, frozen))
+            if scored and first == 0:
+                recorder.scores(0, scored.at(0, now.trained, frozen))
             interrupt.arm()
             recorder.start_clock()
             late = None
@@ -295,14 +302,20 @@ def run(job: Train, interrupt: Interrupt, *, accept_changes: bool = False) -> No
                 checkpoints.check()
                 stopping = interrupt.due(step)
                 evaluating = step == steps or due(step, training.eval_every)
+                scoring = step == steps or due(step, job.evaluation.every(training.eval_every))
                 saving = stopping or step == steps or due(step, training.checkpoint_every)
-                if evaluating or saving:
+                if evaluating or saving or (scoring and scored):
                     recorder.step(*late)
                     late = None
                     if evaluating and held_out:
                         lowest = recorder.held_out(step, *held_out.loss(now.trained, frozen))
                         ending = watch.exhausted(training.early_stopping)
                         saving = saving or ending or (lowest and training.best == "held_out_loss")
+                        scoring = scoring or ending
+                    if scoring and scored:
+                        values = scored.at(step, now.trained, frozen)
+                        recorder.scores(step, values)
+                        saving = best.note(values) or saving
                     if saving:
                         checkpoints.save(step, now, recorder.values, before=metrics.flush if metrics else None)
                     if stopping:
