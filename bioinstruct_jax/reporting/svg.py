@@ -144,6 +144,32 @@ def lines(name: str, series: Sequence[Line], *, across: str, up: str) -> str:
     return image(name, WIDTH, _HEIGHT, *parts)
 
 
+def curve(name: str, points: Sequence[tuple[float, float, tuple[float, float]]], *, across: str, up: str) -> str:
+    """Values with intervals along an axis, both from 0, joined by a line: (x, value, (low, high)), none negative."""
+    right = max([1.0, *(x for x, _, _ in points)])
+    most = max([1e-12, *(max(value, high) for _, value, (_, high) in points)])
+    room, height = WIDTH - _LEFT - _RIGHT, _HEIGHT - _TOP - _BOTTOM
+
+    def across_(x: float) -> str:
+        return _n(_LEFT + room * x / right)
+
+    def down(y: float) -> str:
+        return _n(_HEIGHT - _BOTTOM - height * y / most)
+
+    parts = [_axes(across, up, most)]
+    for tick in ticks(right):
+        parts.append(text(_LEFT + room * tick / right, _HEIGHT - _BOTTOM + 16, f"{tick:,g}", anchor="middle"))
+    if points:
+        parts.append(f'<path class="line0" d="M{"L".join(f"{across_(x)} {down(y)}" for x, y, _ in points)}"/>')
+    for x, value, (low, high) in points:
+        told = f"<title>{escape(f'{across} {x:g}: {value:.3f} ({low:.3f} to {high:.3f})')}</title>"
+        parts += [
+            f'<path class="span" d="M{across_(x)} {down(low)}V{down(high)}">{told}</path>',
+            f'<path class="fill0" d="M{across_(x)} {down(value)}m0 -5l5 5l-5 5l-5 -5z">{told}</path>',
+        ]
+    return image(name, WIDTH, _HEIGHT, *parts)
+
+
 def short(words: str, most: int) -> str:
     """Words in at most so many characters, for a place that holds no more."""
     return words if len(words) <= most else words[: most - 1] + "…"
