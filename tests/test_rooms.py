@@ -13,6 +13,8 @@ VERBS = {"generate", "prepare", "train", "evaluate", "export", "chat", "plan"}
 FRAMEWORKS = {"jax", "jaxlib", "flax", "optax", "orbax", "torch", "tensorflow"}
 FREE = [
     "config",
+    "config_types",
+    "scoring_settings",
     "settings",
     "schema",
     "usage",
