@@ -8,6 +8,7 @@ import copy
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
@@ -26,14 +27,18 @@ from bioinstruct_jax import files, run_folder, schema, train
 from bioinstruct_jax.config import Train
 from bioinstruct_jax.data import dataset, tokenizer
 from bioinstruct_jax.data.prompts import ALPACA_INPUT, ALPACA_NO_INPUT, template
+from bioinstruct_jax.inference import while_training
 from bioinstruct_jax.interop import base, hub_config, start
 from bioinstruct_jax.model.weights import base_weights
 from bioinstruct_jax.training import program, recipes, sharding, state
 from bioinstruct_jax.training.optimizer import make_optimizer
+from tests.evaluation import choice_corpora
 
 # Keys whose effect another test shows.
 ELSEWHERE = {
     "training.best": "test_resume.py::test_the_best_adapter_is_the_one_that_is_left_and_training_ends_early",
+    "evaluation.every_steps": "inference/test_while_training.py::"
+    "test_scores_are_noted_before_training_at_the_chosen_steps_and_at_the_end",
     "training.early_stopping": "test_resume.py::test_the_best_adapter_is_the_one_that_is_left_and_training_ends_early",
     "training.skip_nonfinite": "test_resume.py::test_what_is_not_finite_stops_the_run_or_is_left_out",
     "training.save_failures": "test_resume.py::test_a_disk_without_room_ends_the_run_with_its_own_code",
@@ -69,6 +74,13 @@ def home(tmp_path_factory) -> Path:
     _lines("bad.jsonl", [*rows, {"instruction": "no output"}])
     _lines("set/train.jsonl", rows[:4])
     _lines("set/test.jsonl", rows[4:])
+    choice_corpora.write(HOME / "corpora")
+    medqa = HOME / "corpora/medqa/phrases_no_exclude_{}.jsonl"
+    dev, rows_of_test = str(medqa).format("dev"), Path(str(medqa).format("test")).read_text(encoding="utf-8")
+    files.write_text(files.path(dev), rows_of_test.splitlines(keepends=True)[0])
+    shutil.copytree(HOME / "corpora", HOME / "others")
+    medmcqa = HOME / "others/medmcqa/dev.json"
+    files.write_text(files.path(medmcqa), medmcqa.read_text(encoding="utf-8").replace("scurvy", "bleeding gums"))
     shape = job({"model.shape.vocab_size": 2048}).model.shape
     snapshots = HOME / "hub/models--o--m/snapshots"
     for place in (HOME / "base", snapshots / ("a" * 40), snapshots / ("b" * 40)):
@@ -176,6 +188,13 @@ def adapter(changes: dict[str, Any]) -> object:
     """The adapter that training goes on from."""
     this, fast = job(changes), tokenizer.load("tiny")
     return start.resolve(this, base.resolve(this, len(fast)).shape, template("alpaca", fast))
+
+
+def asked(changes: dict[str, Any]) -> list[tuple[str, str, list[str]]]:
+    """The tasks that are scored while training, how, and on which items."""
+    corpora = {"evaluation.tasks": ["medmcqa"], "evaluation.corpora": "HOME/corpora"}
+    found = while_training.read(job(corpora | changes))
+    return [(one.task.name, one.protocol, [question.record.input for question in one.questions]) for one in found]
 
 
 def options(changes: dict[str, Any]) -> object:
@@ -287,6 +306,11 @@ KEYS = {
     "training.steps": Seen(5, step),
     "training.batch_rows": Seen(16, step),
     "training.micro_batches": Seen(2, step),
+    "evaluation.tasks": Seen([], asked),
+    "evaluation.corpora": Seen("HOME/others", asked),
+    "evaluation.protocol": Seen("generated", asked),
+    "evaluation.limit": Seen(2, asked),
+    "evaluation.split": Seen("test", asked, {"evaluation.tasks": ["medqa"], "evaluation.split": "dev"}),
     "mesh.data": Seen(2, mesh),
     "mesh.fsdp": Seen(2, mesh, {"mesh.data": -1, "mesh.fsdp": 1}),
     "mesh.tensor": Seen(2, mesh),

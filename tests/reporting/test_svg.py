@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bioinstruct_jax.reporting import svg
-from bioinstruct_jax.reporting.svg import Bar, Line, bars, histogram, lines, ticks
+from bioinstruct_jax.reporting.svg import Bar, Line, bars, curve, histogram, lines, ticks
 
 EVIL = '</svg><script>\u202e\ud800"'
 
@@ -48,12 +48,26 @@ def test_a_line_goes_through_its_points():
     assert read(lines("l", [Line("a", [])], across="x", up="y")) is not None
 
 
+def test_a_curve_has_every_value_within_its_interval():
+    # Mutation: the scale ends at the greatest value, so that an interval leaves the picture.
+    points = [(0.0, 0.2, (0.1, 0.4)), (10.0, 0.3, (0.2, 0.5))]
+    chart = read(curve("c", points, across="step", up="acc"))
+    paths = {
+        kind: [path.get("d") for path in chart.iter("path") if path.get("class") == kind] for kind in ("line0", "span")
+    }
+    assert paths["line0"] == ["M64 132L704 92"]
+    assert paths["span"] == ["M64 172V52", "M704 132V12"]
+    assert "step 10: 0.300 (0.200 to 0.500)" in [title.text for title in chart.iter("title")]
+    assert read(curve("none", [], across="step", up="acc")) is not None
+
+
 def test_words_are_words():
     # Mutation: `text` without `escape`.
     for chart in (
         bars(EVIL, [Bar(EVIL, 1.0, EVIL)]),
         histogram(EVIL, [1], edges=[0, 1], across=EVIL, up=EVIL),
         lines(EVIL, [Line(EVIL, [(1, 1)])], across=EVIL, up=EVIL),
+        curve(EVIL, [(1, 1, (0, 2))], across=EVIL, up=EVIL),
     ):
         drawn = read(chart)
         assert {one.tag for one in drawn.iter()} <= {"svg", "title", "text", "rect", "path"}

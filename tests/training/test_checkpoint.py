@@ -18,6 +18,15 @@ from bioinstruct_jax.training.step import train_step
 from tests.small import after, job, on_mesh, random_rows, ready
 
 
+def test_the_best_may_be_the_highest(opened, this):
+    # Mutation: `highest` not handed on.
+    with opened(keep=1, best="task/f1", highest=True) as checkpoints:
+        for step, score in {1: 0.2, 2: 0.7, 3: 0.7, 4: 0.1}.items():
+            checkpoints.save(step, after(this, step), {"task/f1": score})
+    with opened(keep=1, best="task/f1", highest=True) as checkpoints:
+        assert int(checkpoints.restore_best(this.now).step) == 2
+
+
 def _values(now) -> list[np.ndarray]:
     return [np.array(leaf) for leaf in jax.tree.leaves(now)]
 

@@ -3,11 +3,12 @@
 import json
 import math
 
+import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bioinstruct_jax.training.metrics import row
-from bioinstruct_jax.training.watch import FEWEST, Watch
+from bioinstruct_jax.training.watch import FEWEST, Best, Watch
 
 LOSS = st.one_of(st.floats(0, 20), st.sampled_from([math.nan, math.inf, 1 / 3]))  # as they are computed, in float64
 ROW = st.one_of(st.tuples(LOSS, st.floats(0, 10), st.integers(0, 3)), LOSS)
@@ -79,3 +80,28 @@ def test_the_lowest_held_out_loss_and_how_long_ago():
     watch = Watch([{"step": 0, "held_out_loss": 0.1}])  # the base alone is no result of training
     assert [watch.held_out(loss) for loss in (math.nan, 3.0, 2.0, 2.0, 2.5)] == [False, True, True, False, False]
     assert (watch.best, watch.since_best) == (2.0, 2)
+
+
+@given(st.lists(st.one_of(st.none(), st.floats(0, 1), st.just(math.nan), st.just(1 / 3))), st.booleans())
+def test_a_resumed_run_knows_the_best_of_a_metric(values, highest):
+    # Mutations: the row before training counted; a value compared in float64 with one read back from float32; the
+    # later of two equal ones; a NaN taken.
+    rows = [{"step": step, "task/f1": value} for step, value in enumerate(values)]
+    whole = Best("task/f1", highest=highest)
+    better = [row["step"] for row in rows if row["step"] and whole.note(row)]
+    numbers = [np.float32(value) for value in values[1:] if value is not None and not math.isnan(value)]
+    assert whole.value == ((max if highest else min)(numbers) if numbers else None)
+    if better:
+        found = [step for step, value in enumerate(values) if step and value is not None]
+        assert better[-1] == next(step for step in found if np.float32(values[step]) == whole.value)
+    for cut in range(len(rows) + 1):
+        resumed = Best("task/f1", highest=highest, rows=_read_back(rows[:cut]))
+        later = [row["step"] for row in rows[cut:] if row["step"] and resumed.note(row)]
+        assert later == [step for step in better if step >= cut]
+        assert resumed.value == whole.value
+
+
+def test_other_rows_say_nothing_of_it():
+    best = Best("task/f1", highest=True)
+    assert not best.note({"step": 1, "loss": 2.0})
+    assert best.value is None
