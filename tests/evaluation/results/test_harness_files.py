@@ -13,7 +13,7 @@ from bioinstruct_jax.evaluation.bootstrap import Estimate
 from bioinstruct_jax.evaluation.calibration import Bin
 from bioinstruct_jax.evaluation.results import harness_files, samples
 from bioinstruct_jax.evaluation.results.harness_files import Group
-from tests.evaluation.results.made import ACC, STAMP, estimate, ran, result
+from tests.evaluation.results.by_hand import ACC, STAMP, estimate, ran, result
 
 GROUP = Group("QA", ("pubmedqa", "medqa"), "harness", "acc", estimate(0.5))
 

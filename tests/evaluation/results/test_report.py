@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from upath import UPath
 
-from bioinstruct_jax.evaluation.results import report, tables, words
+from bioinstruct_jax.evaluation.results import report, sections, words
 from tests.evaluation.results.evaluated import made
 from tests.generation.pool import HOSTILE
 from tests.reporting.document import Document
@@ -200,8 +200,8 @@ def test_five_models_are_told_apart():
 def test_scores_without_flagged_items_stand_beside():
     # Mutation: the estimate of all items twice.
     one = next(one for one in MADE.results if one.clean)
-    made_of = "".join(tables.contamination(MADE.results))
+    made_of = "".join(sections.contamination(MADE.results))
     assert f"{100 * one.clean['acc'].value:.1f}%" in made_of
     assert f"{100 * one.estimates['acc'].value:.1f}%" in made_of
     unmet = [replace(one, flagged=np.zeros(60, bool), clean={})]
-    assert "No item stands in" in "".join(tables.contamination(unmet))
+    assert "No item stands in" in "".join(sections.contamination(unmet))
