@@ -12,7 +12,8 @@ from bioinstruct_jax.evaluation.runner.outputs import Output
 from bioinstruct_jax.evaluation.scoring.named import OTHER, of_json
 from bioinstruct_jax.evaluation.scoring.table import scorer
 from bioinstruct_jax.evaluation.tags import conlleval, strict
-from bioinstruct_jax.tasks.iob_answer import inexpressible
+from bioinstruct_jax.tasks import json_answer
+from bioinstruct_jax.tasks.iob_answer import align, inexpressible
 from bioinstruct_jax.tasks.spans import Entities, Mention
 from bioinstruct_jax.tasks.table import TASKS
 from tests.evaluation.scoring.asked import question, scored
@@ -197,3 +198,10 @@ def test_nothing_to_find_and_nothing_found_is_right_and_adds_nothing():
     assert (one.value, found["f1"], one.answer, one.gold) == (1.0, 0.0, "[]", "[]")
     assert read(DISEASES[2], [{"text": "plague"}])[1][0].value == 0.0
     assert BOTH[0].mentions[0].type == C
+
+
+def test_the_search_in_vain_ends():
+    # Mutations: EFFORT 10**12: each of the brackets is read to the end; CELLS 10**12: each line against each token.
+    vain = "[" * 30 + '"fever",' * 40_000 + '] [{"text":"gout"}]'
+    assert json_answer.read(vain, (D,)) == (None, {"unparsable JSON": 1})
+    assert align(["x"] * 300_000 + ["gout", "y"], ("gout", "end")) == [None] * 300_002

@@ -98,7 +98,7 @@ HOSTILE = {
 @pytest.mark.parametrize("kind", HOSTILE)
 @EVERY
 def test_no_output_breaks_a_scorer_or_holds_it_up(task, form, kind):
-    # Mutations: without EFFORT "openings" takes a minute, without CELLS "unlike lines".
+    # What keeps time linear in the text is held by `test_the_search_in_vain_ends` in test_mentions.py.
     one = scorer(task, "generated", form)
     start = time.process_time()
     _, readings = scored(one, asked(task, form)[:1], [Output(text=HOSTILE[kind])])
