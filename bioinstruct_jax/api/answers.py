@@ -19,12 +19,19 @@ _STOPS = (401, 402, 403, 404)
 _FILTERED = ("content_filter", "content_policy", "content management policy", "responsibleaipolicy", "moderation")
 _FORMATS = ("response_format", "json_schema", "json_object", "guided_json", "structured output")
 
+TOO_LONG = (
+    "context_length_exceeded",
+    "maximum context length",
+    "context size",
+    "context window",
+)  # OpenAI, vLLM, others
+
 
 class Kind(StrEnum):
     """What a response means for its request."""
 
     ANSWERED = "answered"  # a reply
-    FILTERED = "filtered"  # none: the server's filter; asking again does not help
+    FILTERED = "filtered"  # none: the server's filter, or its context; that of this request, and no sign of a fault
     REFUSED = "refused"  # none: the server will not take this request
     TRANSIENT = "transient"  # none yet: ask again
     UNSTRUCTURED = "unstructured"  # none yet: ask again without that response_format
@@ -153,6 +160,8 @@ def _error(attempt: Attempt, status: int, value: Any, body: str) -> Verdict:
         return Verdict(Kind.STOP if spent else Kind.TRANSIENT, problem=told)
     if any(word in why for word in _FILTERED):
         return Verdict(Kind.FILTERED, finish="content_filter", problem=f"the server's content filter: {told}")
+    if status in (400, 413) and any(sign in words for sign in TOO_LONG):
+        return Verdict(Kind.FILTERED, finish="context", problem=told)
     if status in _STOPS:
         return Verdict(Kind.STOP, problem=told)
     if attempt.probe and status in (400, 422) and any(word in words for word in _FORMATS):
