@@ -149,3 +149,11 @@ def test_the_script_reads_text_as_text_and_asks_nobody():
     assert browser.SCRIPT.isascii()
     for name in set(re.findall(r'part\("([a-z-]+)"\)', browser.SCRIPT)):
         assert re.search(rf'class="{name}[" ]', "".join(parts([("a", "b", "c", "d", 1)]))), name
+
+
+def test_columns_that_stand_beside_others_are_told():
+    # Mutation: `beside` left out of what the script reads.
+    columns = (Column("id"), Column("base"), Column("tuned", beside=True))
+    document = Document("".join(page.pieces("Report", parts([("a", "b", "c")], columns), scripts=[browser.SCRIPT])))
+    (told,) = (json.loads(text) for attrs, text in document.scripts if attrs.get("class") == "columns")
+    assert [one["beside"] for one in told] == [False, False, True]

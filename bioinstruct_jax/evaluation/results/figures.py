@@ -97,7 +97,8 @@ def error(bins: Sequence[Bin]) -> float:
 
 
 def _block(these: Sequence[TaskResult], models: Sequence[str]) -> Block:
-    drawn, marks = [], {}
+    drawn: list[Dot] = []
+    marks: dict[str, float] = {}
     for one in sorted(these, key=lambda one: models.index(one.model)):
         metric, estimate = one.headline, one.estimates[one.headline.name]
         scale = 100.0 if metric.unit == "share" else 1.0

@@ -237,18 +237,12 @@ def contamination(results: Sequence[TaskResult]) -> list[str]:
     rows: Rows = []
     for one in met:
         unit, name = one.headline.unit, one.headline.name
+        flagged = 0 if one.flagged is None else int(one.flagged.sum())
         whole, clean = one.estimates[name], one.clean.get(name)
         less = None if clean is None or clean.value is None or whole.value is None else clean.value - whole.value
         rows.append(
             [
-                *(
-                    one.task,
-                    of_protocol(one.protocol),
-                    one.model,
-                    int(one.flagged.sum()),
-                    len(one.ids),
-                    one.headline.title,
-                ),  # type: ignore[union-attr]
+                *(one.task, of_protocol(one.protocol), one.model, flagged, len(one.ids), one.headline.title),
                 *(score(whole.value, unit), interval(whole, unit)),
                 *(("none", "") if clean is None else (score(clean.value, unit), interval(clean, unit))),
                 "" if less is None else change(less, unit),
