@@ -144,6 +144,8 @@ def scores(
     from bioinstruct_jax.inference import opened
 
     tuned = evaluating.tuning(job.models, job.contamination, plan, progress)
+    for name, one in tuned.items():
+        notes += [f"{name}: tuned on {source.path}: {source.note}" for source in one.sources if source.note]
     rate = asking.Rate(sum(one.items * len(one.protocols) for one in plan) * len(job.models))
     shared = opened.shared_template(job.models)
     done: list[Evaluated] = []

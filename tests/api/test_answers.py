@@ -88,7 +88,7 @@ def test_usage_that_is_no_count_is_estimated_and_said_to_be(usage):
 @pytest.mark.parametrize(
     ("status", "message", "kind"),
     [
-        (400, "This model's maximum context length is 8192 tokens", Kind.REFUSED),
+        (400, "This model's maximum context length is 8192 tokens", Kind.FILTERED),
         (422, "bad", Kind.REFUSED),
         (413, "too large", Kind.REFUSED),
         (302, "", Kind.REFUSED),

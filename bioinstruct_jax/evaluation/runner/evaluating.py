@@ -152,12 +152,15 @@ def tuning(
             place = files.path(model.adapter or model.model or "")
             if place.is_dir():
                 sources[model.name] = contamination.tuning_sources(place)
-    sources = {name: some for name, some in sources.items() if any(one.source for one in some)}
-    if not sources:
+    if not any(one.source for some in sources.values() for one in some):
         return {}
     progress.phase("reading the items that tuning data may hold")
     index = contamination.items(thresholds)
     for one in plan:
         contamination.add(index, one.task, one.questions())
     progress.phase("comparing tuning data with the items")
-    return {name: Tuned.read(some, index) for name, some in sources.items()}
+
+    def told(path: str, rows: int) -> None:
+        progress.told(rows, rows + 1, f"{rows:,} rows of {path}")
+
+    return {name: Tuned.read(some, index, told) for name, some in sources.items()}

@@ -33,6 +33,7 @@ class Tally:
     right: list[float] = field(default_factory=list)
     flags: list[bool] = field(default_factory=list)
     whys: Counter[str] = field(default_factory=Counter)
+    unanswered: Counter[str] = field(default_factory=Counter)
     problems: Counter[str] = field(default_factory=Counter)
     unfit: int = 0
     answered: int = 0
@@ -49,6 +50,7 @@ class Tally:
         self.problems.update(reading.problems)
         self.unfit += output.unfit is not None
         self.answered += reading.answer is not None
+        self.unanswered[reading.why] += reading.answer is None
         if self.scorer.labels or self.planned.task.labels or reading.probabilities:
             self.golds.append(reading.gold)
             self.answers.append(reading.answer)
@@ -87,6 +89,8 @@ class Tally:
             values=np.array(self.values),
             whys=dict(self.whys.most_common()),
             problems=dict(self.problems.most_common()),
+            unanswered={why: count for why, count in self.unanswered.most_common() if count},
+            reasons=dict(self.scorer.reasons),
             golds=tuple(self.golds) if matrix else (),
             answers=tuple(self.answers) if matrix else (),
             labels=self.scorer.labels,
