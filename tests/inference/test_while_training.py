@@ -18,6 +18,7 @@ from bioinstruct_jax.evaluation.runner.ready import Local
 from bioinstruct_jax.inference import while_training
 from bioinstruct_jax.inference.load import load
 from bioinstruct_jax.inference.while_training import highest, notes, read, scores
+from bioinstruct_jax.training.recorder import Recorder
 from tests.evaluation import choice_corpora
 from tests.tiny_run import metric_rows, write
 
@@ -108,18 +109,24 @@ def test_the_report_shows_how_they_moved(run):
 
 
 def test_a_run_that_is_resumed_notes_the_same_and_asks_nothing_twice(run, tmp_path, monkeypatch):
-    # Mutations: scores after the checkpoint is saved, and so cut off; asked again at the step gone on from.
+    # Mutations: scores after the checkpoint is saved, and so lost; asked again at the step gone on from.
     file, asked = _write(tmp_path), []
-    at = while_training.Scored.at
+    at, note = while_training.Scored.at, Recorder.step
 
     def counted(self, step, trained, frozen):
         asked.append(step)
-        if step == 3 and asked == [0, 3]:
-            os.kill(os.getpid(), signal.SIGTERM)
         return at(self, step, trained, frozen)
 
+    def noted(self, step, measured):
+        if step == 2:  # noted while step 3 is under way, after which the run stops: scored, saved and stopped at once
+            monkeypatch.setattr(Recorder, "step", note)
+            os.kill(os.getpid(), signal.SIGTERM)
+        note(self, step, measured)
+
     monkeypatch.setattr(while_training.Scored, "at", counted)
+    monkeypatch.setattr(Recorder, "step", noted)
     assert train.main([str(file)]) == 75
+    assert {place.name for place in (tmp_path / "runs" / "run" / "checkpoints").iterdir()} == {"2", "3"}
     assert train.main([str(file)]) == 0
     assert asked == [0, 3, 6]
     for name in ("metrics.jsonl", WEIGHTS):
