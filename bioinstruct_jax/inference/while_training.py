@@ -184,12 +184,13 @@ class Scored:
         engine = Engine(self.graph, weights, self.shape, self.dtype, self.mesh, math.ceil(SLOTS / rows) * rows)
         tokenizer = self.data.tokenizer
         model = JaxLanguageModel(engine, tokenizer, self.ends, longest_context(self.shape), adds_bos(tokenizer))
-        asking = Local("run", "", model, self.data.template)
+        run = Local("run", "", model, self.data.template)
         values: Values = {}
         for one in self.tasks:
             outputs: dict[int, Output] = {}
             with jax.transfer_guard("allow"):  # requests go to the devices as they come
-                asking.ask(one.task, one.protocol, one.questions, one.most, outputs.__setitem__)
+                asked = [(each, run.requests(one.task, one.protocol, each, one.most)) for each in one.questions]
+                run.answer(one.task, one.protocol, asked, outputs.__setitem__)
             found = scores(one, [outputs[place] for place in range(len(one.questions))], self.seed)
             self.say(f"step {step:,}: {sentence(one, found)}")
             values |= found
