@@ -21,6 +21,7 @@ from bioinstruct_jax.usage import Verb
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from bioinstruct_jax.evaluation.contamination import Tuned
     from bioinstruct_jax.evaluation.runner.evaluating import Evaluated
     from bioinstruct_jax.evaluation.runner.planned import Planned
     from bioinstruct_jax.reporting.progress import Progress
@@ -114,7 +115,7 @@ def evaluate(job: Evaluate, plan: "list[Planned]", notes: list[str]) -> None:
     from bioinstruct_jax.evaluation.judging import judge
     from bioinstruct_jax.evaluation.results import comparison
     from bioinstruct_jax.evaluation.results import groups as means
-    from bioinstruct_jax.evaluation.runner import folder, outcome
+    from bioinstruct_jax.evaluation.runner import evaluating, folder, outcome
     from bioinstruct_jax.reporting.progress import Progress
 
     if job.judge.endpoint is not None:
@@ -123,7 +124,10 @@ def evaluate(job: Evaluate, plan: "list[Planned]", notes: list[str]) -> None:
     with Progress() as progress:
         for note in notes:
             progress.note(f"note: {note}")
-        models = scores(job, plan, out, progress, notes)
+        tuned = evaluating.tuning(job.models, job.contamination, plan, progress)
+        for name, known in tuned.items():
+            notes += [f"{name}: tuned on {source.path}: {source.note}" for source in known.sources if source.note]
+        models = scores(job, plan, out, tuned, progress, notes)
         progress.phase("comparing")
         results = [result for model in models for result in model.results]
         baseline = job.baseline or job.models[0].name
@@ -131,21 +135,23 @@ def evaluate(job: Evaluate, plan: "list[Planned]", notes: list[str]) -> None:
         groups = means.groups(results, baseline, resamples=job.resamples, seed=job.seed)
         judged = outcome.judged(job, models, out, progress)
         progress.phase("writing")
-        outcome.write(job, plan, out, models, compared, groups, judged, notes)
+        outcome.write(job, plan, out, models, compared, groups, judged, tuned, notes)
         folder.finish(out)
     print(outcome.said(out, results, compared, groups))
 
 
 def scores(
-    job: Evaluate, plan: "list[Planned]", out: "Path", progress: "Progress", notes: list[str]
+    job: Evaluate,
+    plan: "list[Planned]",
+    out: "Path",
+    tuned: "dict[str, Tuned]",
+    progress: "Progress",
+    notes: list[str],
 ) -> "list[Evaluated]":
     """What each model reached, one model after the other in memory; adds what is to be known of them to the notes."""
     from bioinstruct_jax.evaluation.runner import asking, evaluating
     from bioinstruct_jax.inference import opened
 
-    tuned = evaluating.tuning(job.models, job.contamination, plan, progress)
-    for name, one in tuned.items():
-        notes += [f"{name}: tuned on {source.path}: {source.note}" for source in one.sources if source.note]
     rate = asking.Rate(sum(one.items * len(one.protocols) for one in plan) * len(job.models))
     shared = opened.shared_template(job.models)
     done: list[Evaluated] = []

@@ -87,7 +87,7 @@ def test_the_last_scores_are_those_of_the_finished_adapter(run):
     outputs: dict[int, Output] = {}
     model = Local("run", "", loaded.language_model, loaded.words.template)
     requests = [(one, model.requests(asked.task, asked.protocol, one, asked.most)) for one in asked.questions]
-        model.answer(asked.task, asked.protocol, requests, outputs.__setitem__)
+    model.answer(asked.task, asked.protocol, requests, outputs.__setitem__)
     found = scores(asked, [outputs[place] for place in range(3)], 0)
     first, _, last = _scored(run)
     assert found == {name: pytest.approx(last[name], abs=1e-4) for name in found}

@@ -1,19 +1,21 @@
 """What an evaluation leaves and says once every model has been scored."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from bioinstruct_jax import files, settings
+from bioinstruct_jax.evaluation.bootstrap import Estimate
+from bioinstruct_jax.evaluation.contamination import Tuned
 from bioinstruct_jax.evaluation.judging import judge
 from bioinstruct_jax.evaluation.results import comparison, harness_files, report, samples, tables
 from bioinstruct_jax.evaluation.results.comparison import Comparison, GroupScore
 from bioinstruct_jax.evaluation.results.items import Samples
 from bioinstruct_jax.evaluation.runner import folder
 from bioinstruct_jax.evaluation.runner.evaluating import Evaluated
-from bioinstruct_jax.evaluation.runner.job import Evaluate
+from bioinstruct_jax.evaluation.runner.job import PROTOCOLS, Evaluate
 from bioinstruct_jax.evaluation.runner.planned import Planned
 from bioinstruct_jax.evaluation.scoring.scored import TaskResult
 from bioinstruct_jax.reporting.progress import Progress
@@ -28,6 +30,7 @@ def write(
     compared: Sequence[Comparison],
     groups: Sequence[GroupScore],
     judged: dict[str, Any] | None,
+    tuned: Mapping[str, Tuned],
     notes: Sequence[str],
 ) -> None:
     """Results for other tools, tables, comparisons and the report."""
@@ -45,9 +48,14 @@ def write(
             template={name: str(value) for name, value in model.told.items() if name.startswith("template")},
         )
         own = [one for one in told if one["second"] == model.model]
-        harness_files.write(files.path(out), harness_files.results(ran, model.results, comparisons=own))
-    lines, names = tables.lines(results), [model.model for model in models]
+        harness_files.write(
+            files.path(out),
+            harness_files.results(ran, model.results, groups=_groups(groups, model.model), comparisons=own),
+        )
+    names = [model.model for model in models]
+    lines = [*tables.lines(results), *_group_lines(groups, names)]
     everything = {"comparisons": told, "groups": [comparison.told(one) for one in groups], "judge": judged}
+    everything["tuning_data"] = {name: one.told() for name, one in tuned.items()}
     files.write_text(files.path(out / folder.COMPARISONS), json.dumps(everything, indent=1, allow_nan=False) + "\n")
     files.write_text(files.path(out / folder.MARKDOWN), tables.markdown(lines, names))
     files.write_text(files.path(out / folder.LATEX), tables.latex(lines, names))
@@ -92,11 +100,63 @@ def said(out: Path, results: Sequence[TaskResult], compared: Sequence[Comparison
             [one.task, one.protocol, one.model, one.headline.name, shown, f"{one.answered:.1%}", f"{len(one.ids):,}"]
         )
     lines = [columns(("task", "protocol", "model", "metric", "score [95 %]", "answered", "items"), rows), ""]
-    for one in compared:
-        if one.holm is not None and one.difference.estimate.value is not None:
+    for pair in compared:
+        if pair.holm is not None and pair.difference.estimate.value is not None:
             lines.append(
-                f"{one.task}, {one.protocol}: {one.second} less {one.first} {100 * one.difference.estimate.value:+.1f} "
-                f"points, p {one.p:.3g}, {one.holm:.3g} after Holm"
+                f"{pair.task}, {pair.protocol}: {pair.second} less {pair.first} "
+                f"{_scaled(pair.difference.estimate.value, pair, results):+.1f}, p {pair.p:.3g}, "
+                f"{pair.holm:.3g} after Holm"
+            )
+    for one in groups:
+        if one.gain is not None:
+            relative = f"{one.gain.relative:+.1%}" if one.gain.relative is not None else f"none: {one.gain.withheld}"
+            lines.append(
+                f"{one.group}, {one.protocol}: {one.model} {100 * one.gain.absolute:+.1f}; relative {relative}"
             )
     lines += [f"tables  {out / folder.MARKDOWN}, {out / folder.LATEX}", f"report  {out / folder.REPORT}"]
     return "\n".join(lines)
+
+
+def _scaled(value: float, pair: Comparison, results: Sequence[TaskResult]) -> float:
+    """A difference on the scale on which its scores are shown."""
+    unit = next(one.headline.unit for one in results if (one.task, one.protocol) == (pair.task, pair.protocol))
+    return value if unit == "points" else 100 * value
+
+
+def _group_lines(groups: Sequence[GroupScore], names: Sequence[str]) -> list[tables.Line]:
+    """The means of groups as lines of a table, of those that every model has."""
+    rows: dict[tuple[str, str], dict[str, GroupScore]] = {}
+    for one in groups:
+        rows.setdefault((one.group, one.protocol), {})[one.model] = one
+    return [
+        tables.Line(
+            name=f"{group} (mean of {len(next(iter(models.values())).tasks)})",
+            protocol=protocol,
+            metric="headline metrics",
+            items=(),
+            cells={name: tables.Cell(tables.shown(_estimate(one))) for name, one in models.items()},
+        )
+        for (group, protocol), models in rows.items()
+        if set(models) == set(names)
+    ]
+
+
+def _estimate(one: GroupScore) -> Estimate:
+    return Estimate(one.score, None, one.low, one.high, 0.95, "percentile", 0, one.note)
+
+
+def _groups(groups: Sequence[GroupScore], model: str) -> list[harness_files.Group]:
+    """A model's groups, as the harness lists means of tasks."""
+    return [
+        harness_files.Group(
+            f"{one.group}_{one.protocol}",
+            one.tasks,
+            protocol,
+            "/".join(dict.fromkeys(one.metric_names)),
+            _estimate(one),
+        )
+        for one in groups
+        if one.model == model and one.score is not None
+        for protocol in PROTOCOLS
+        if protocol == one.protocol
+    ]

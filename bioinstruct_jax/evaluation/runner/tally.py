@@ -68,7 +68,7 @@ class Tally:
         drawn = {"resamples": job.resamples, "seed": job.seed}
         whole = estimates.estimates(metrics, counts, self.documents, **drawn)
         clean = {} if flagged is None else estimates.clean(metrics, counts, self.documents, flagged, **drawn)
-        bins = ()
+        bins: tuple[calibration.Bin, ...] = ()
         if self.sure:
             sums = calibration.counts(np.array(self.sure), np.array(self.right)).sum(axis=0)
             bins = tuple(calibration.reliability(sums))
