@@ -107,12 +107,10 @@ def said(out: Path, results: Sequence[TaskResult], compared: Sequence[Comparison
                 f"{_scaled(pair.difference.estimate.value, pair, results):+.1f}, p {pair.p:.3g}, "
                 f"{pair.holm:.3g} after Holm"
             )
-    for one in groups:
-        if one.gain is not None:
-            relative = f"{one.gain.relative:+.1%}" if one.gain.relative is not None else f"none: {one.gain.withheld}"
-            lines.append(
-                f"{one.group}, {one.protocol}: {one.model} {100 * one.gain.absolute:+.1f}; relative {relative}"
-            )
+    for mean in groups:
+        if gain := mean.gain:
+            relative = f"{gain.relative:+.1%}" if gain.relative is not None else f"withheld, {gain.withheld}"
+            lines.append(f"{mean.group}, {mean.protocol}: {mean.model} {100 * gain.absolute:+.1f}; relative {relative}")
     lines += [f"tables  {out / folder.MARKDOWN}, {out / folder.LATEX}", f"report  {out / folder.REPORT}"]
     return "\n".join(lines)
 
