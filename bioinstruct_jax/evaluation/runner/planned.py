@@ -60,7 +60,7 @@ def planned(job: Evaluate, corpora: UPath) -> tuple[list[Planned], list[str]]:
         split = chosen_split(job, task, corpora)
         if split is None:
             if named:
-                split = job.split if job.split in [one.name for one in task.splits] else task.splits[-1].name
+                split = task.split(job.split or task.splits[-1].name).name
                 next(iter(task.items(corpora, split)))  # which says what is missing, and where to get it
             missing.append(name)
             continue
