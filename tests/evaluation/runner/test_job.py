@@ -27,7 +27,7 @@ def test_every_shipped_configuration_is_tested():
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
-        ({"tasks": ("medqua",)}, "'medqua' is neither a task nor a group; did you mean medqa?"),
+        ({"tasks": ("med_qa",)}, "'med_qa' is neither a task nor a group; did you mean medqa?"),
         ({"tasks": ()}, "at least 1 item"),
         ({"models": ONE + ONE}, "two have one name"),
         ({"baseline": "other"}, "baseline 'other': the models are model"),
