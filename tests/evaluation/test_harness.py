@@ -43,7 +43,7 @@ def test_hand_written_items(sides, tmp_path, name, shots):
 
 @pytest.mark.parametrize(
     ("name", "items", "shots"),
-    [("medqa", 12, 2), ("medmcqa", 60, 0), ("pubmedqa", None, 0), ("mmlu_anatomy", None, 2), (NAMES[3], None, 2)],
+    [("medqa", 12, 2), ("medmcqa", 60, 0), ("pubmedqa", 100, 0), ("mmlu_anatomy", None, 2), (NAMES[3], None, 0)],
 )
 def test_real_items(sides, data_folder, name, items, shots):
     # The benchmark compares every item of every task.
