@@ -7,7 +7,7 @@ those of lm-evaluation-harness, which writes numbers as text and knows items by 
 import difflib
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from bioinstruct_jax.evaluation.runner.job import Protocol
@@ -86,6 +86,8 @@ def _sample(value: Mapping[str, Any], named: str) -> Prediction:
         output = _resps(value["resps"], scores=protocol != "generated", written=_written(value))
         if TASKS[task].licence.restricted and output.text is not None and output.text.startswith(HIDDEN):
             raise ValueError("restricted text is not in samples, and cannot be scored again from them")
+        if value.get("wrote") is False:  # a label, tags or nothing: the text only shows it
+            output = replace(output, text=None)
         return Prediction(task, protocol, item, output)
     number = value.get("doc_id")
     if type(number) is not int or number < 0:
@@ -99,8 +101,11 @@ def _sample(value: Mapping[str, Any], named: str) -> Prediction:
 
 def _written(value: Mapping[str, Any]) -> dict[str, Any]:
     """What our samples have beside the answer."""
-    found: dict[str, Any] = {key: value[key] for key in ("finish", "problem") if isinstance(value.get(key), str)}
-    unfit = value.get("unfit")
+    known = ("finish", "problem", "label")
+    found: dict[str, Any] = {key: value[key] for key in known if isinstance(value.get(key), str)}
+    unfit, tags = value.get("unfit"), value.get("tags")
+    if isinstance(tags, list) and all(isinstance(tag, str) for tag in tags):
+        found["tags"] = tuple(tags)
     if isinstance(unfit, list) and [type(one) for one in unfit] == [int, int]:
         found["unfit"] = tuple(unfit)
     return found
