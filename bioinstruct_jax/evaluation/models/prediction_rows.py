@@ -125,7 +125,7 @@ def _resps(resps: Any, *, scores: bool, written: dict[str, Any]) -> Output:
         return Output(text=text, **written)
     if not isinstance(resps, list):
         raise ValueError("resps: a list is expected, [[log-likelihood, is greedy]] for each choice")
-    if not resps and written:  # it did not fit
+    if "unfit" in written or "problem" in written:  # nan stands for each choice, or there is none
         return Output(**written)
     pairs = [_pair(one) for one in resps]
     if not pairs:
