@@ -113,13 +113,15 @@ def preview(job: Evaluate, plan: "list[Planned]", count: int) -> None:
 def evaluate(job: Evaluate, plan: "list[Planned]", notes: list[str]) -> None:
     """Ask every model, score, compare, judge, write."""
     from bioinstruct_jax.evaluation.judging import judge
+    from bioinstruct_jax.evaluation.judging.samples import judged
     from bioinstruct_jax.evaluation.results import comparison
     from bioinstruct_jax.evaluation.results import groups as means
     from bioinstruct_jax.evaluation.runner import evaluating, folder, outcome
     from bioinstruct_jax.reporting.progress import Progress
 
     if job.judge.endpoint is not None:
-        judge.check(job, sum(one.items for one in plan if one.task.licence.restricted))
+        graded = judged(job, [one.task.name for one in plan])
+        judge.check(job, sum(one.items for one in plan if one.task.name in graded and one.task.licence.restricted))
     out = folder.begin(job)
     with Progress() as progress:
         for note in notes:
@@ -133,9 +135,9 @@ def evaluate(job: Evaluate, plan: "list[Planned]", notes: list[str]) -> None:
         baseline = job.baseline or job.models[0].name
         compared = comparison.compare(results, baseline, resamples=job.resamples, seed=job.seed)
         groups = means.groups(results, baseline, resamples=job.resamples, seed=job.seed)
-        judged = outcome.judged(job, models, out, progress)
+        verdicts = outcome.judged(job, models, out, progress)
         progress.phase("writing")
-        outcome.write(job, plan, out, models, compared, groups, judged, tuned, notes)
+        outcome.write(job, plan, out, models, compared, groups, verdicts, tuned, notes)
         folder.finish(out)
     print(outcome.said(out, results, compared, groups))
 
