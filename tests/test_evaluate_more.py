@@ -171,6 +171,27 @@ def test_a_judge_grades_and_its_verdicts_are_shown(words, tmp_path):
     assert "judge-1" not in (tmp_path / "out" / "report.html").read_text()
 
 
+@pytest.mark.parametrize(
+    ("tasks", "says"), [("[medquad]", "error: asked"), ("[mednli]", "3 of the rows are restricted")]
+)
+def test_a_judge_elsewhere_is_refused_only_what_it_would_judge(words, tmp_path, monkeypatch, tasks, says):
+    # Mutation: restricted items counted that nobody judges.
+    def run(*_: object) -> None:
+        raise ValueError("asked")
+
+    monkeypatch.setattr("bioinstruct_jax.evaluation.judging.judge.run", run)
+    monkeypatch.setenv("OPENAI_API_KEY", "of-a-test")
+    lines = [{"task": "mednli", "id": f"item {number}", "label": "neutral"} for number in (1, 2, 3)]
+    lines += [{"task": "medquad", "id": f"{number}:{number + 1}", "output": "Rest."} for number in range(3)]
+    (tmp_path / "said.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    words += ["--tasks=[mednli, medquad]", "--models.0.runs_on=predictions", "--judge.endpoint.model=j"]
+    words += [f"--models.0.predictions={tmp_path / 'said.jsonl'}", "--judge.endpoint.base_url=https://example.org/v1"]
+    words += ["--judge.endpoint.price.input=0", "--judge.endpoint.price.output=0", f"--judge.tasks={tasks}"]
+    said = call(*words)
+    assert said.code == 2
+    assert says in said.err
+
+
 # -------------------------------------------------------------------- engines and batches
 
 
