@@ -61,7 +61,8 @@ def results(
         tuned: the items that stand in what it was tuned on; None: nothing is known of that.
 
     Raises:
-        ValueError: items do not fit its context and are not to count as wrong, or its answers belong to other items.
+        ValueError: items do not fit its context and are not to count as wrong, its answers belong to other items, or
+            it can be asked nothing.
         FileNotFoundError, CorpusError: as `Task.items`.
         OSError: a file cannot be written.
     """
@@ -77,6 +78,12 @@ def results(
                 for protocol in asked:
                     found.append(_scored(model, job, one, protocol, file, tuned, graded, progress, rate))
             written[one.task.name] = file.written
+    if not found:
+        names, wanted = (", ".join(some) for some in ([one.task.name for one in plan], job.protocols))
+        raise ValueError(
+            f"{model.name}: nothing to score: it can be asked none of {names} under {wanted}. A server answers under "
+            "generated alone, a file under what it holds: give other --protocols, tasks or predictions, or leave it out"
+        )
     return Evaluated(model.name, found, written, time.monotonic() - began, model.told, graded)
 
 
