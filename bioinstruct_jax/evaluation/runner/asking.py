@@ -93,7 +93,8 @@ def outputs(
 
         if missing:
             model.answer(task, protocol, [(block[place], asked[place]) for place in missing], put)
-        progress.told(rate.done, rate.total, f"{rate.done:,} of {rate.total:,} answers{rate.left()}")
+        else:
+            progress.told(rate.done, rate.total, f"{rate.done:,} of {rate.total:,} answers{rate.left()}")
         for place, question in enumerate(block):
             yield question, found.pop(place), asked[place]
 
