@@ -33,6 +33,8 @@ def begin(job: Evaluate) -> Path:
                 f"{name} {value}: answers are written line by line, which takes a local folder; copy later"
             )
     out = Path(files.path(job.out).path)
+    if (kept := cache(job, out)).exists() and not kept.is_dir():
+        raise ValueError(f"cache {kept}: this is a file; give another --cache=FOLDER, or none")
     if out.exists() and not out.is_dir():
         raise ValueError(f"out {out}: this is a file; give another --out=FOLDER")
     if out.is_dir() and any(out.iterdir()) and not (out / STARTED).is_file():
