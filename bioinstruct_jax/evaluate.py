@@ -136,6 +136,8 @@ def evaluate(job: Evaluate, plan: "list[Planned]", notes: list[str]) -> None:
         compared = comparison.compare(results, baseline, resamples=job.resamples, seed=job.seed)
         groups = means.groups(results, baseline, resamples=job.resamples, seed=job.seed)
         verdicts = outcome.judged(job, models, out, progress)
+        for warning in verdicts["warnings"] if verdicts else ():
+            progress.note(f"warning: judge: {warning}")
         progress.phase("writing")
         outcome.write(job, plan, out, models, compared, groups, verdicts, tuned, notes)
         folder.finish(out)
