@@ -196,6 +196,10 @@ def test_an_earlier_evaluation_is_scored_again_from_its_samples(both, corpora, t
     said = call(*words, "--models.0.runs_on=predictions", f"--models.0.predictions={out / 'tuned'}")
     assert said.code == 0, said.err
     assert scores(tmp_path / "out", "model") == scores(out, "tuned")
+    for task in ("medqa", "medquad"):  # so that they can be read a third time
+        assert [row["resps"] for row in rows(tmp_path / "out", "model", task)] == [
+            row["resps"] for row in rows(out, "tuned", task)
+        ]
 
 
 def test_missing_predictions_are_counted_and_refused(foretold, tmp_path):
@@ -275,6 +279,20 @@ def test_what_cannot_be_used_is_refused_before_anything_is_written(foretold, tmp
     assert said.code == 2
     assert says in said.err
     assert not list(tmp_path.glob("out/*/results*"))
+
+
+def test_a_model_that_can_be_asked_nothing_is_refused(foretold):
+    # It left an empty table, with exit code 0.
+    said = call(*foretold, "--protocols=[harness, likelihood]")
+    assert said.code == 2
+    assert "model: nothing to score: it can be asked none of medqa under harness, likelihood" in said.err
+
+
+def test_a_cache_that_is_a_file_is_refused(foretold, tmp_path):
+    said = call(*foretold, f"--cache={tmp_path / 'said.jsonl'}")
+    assert said.code == 2
+    assert "this is a file; give another --cache" in said.err
+    assert not (tmp_path / "out").exists()
 
 
 def test_two_models_of_one_name_are_refused(foretold, tmp_path):

@@ -58,7 +58,7 @@ def test_items_longer_than_the_context_are_counted_and_wrong(finished, words, tm
     assert told["generated"]["unfit"] == 3
     assert "do not fit" in (out / "report.html").read_text() or "longer than" in (out / "report.html").read_text()
 
-    refused = call(*words, "--unfit=refuse")
+    refused = call(*words, "--unfit=refuse", f"--out={tmp_path / 'refused'}")
     assert refused.code == 2
     assert f"model: {told['harness']['unfit']} of 3 items of medqa do not fit its context" in refused.err
     assert "the context has 64" in refused.err
@@ -157,6 +157,10 @@ def test_a_judge_grades_and_its_verdicts_are_shown(words, tmp_path):
         assert asked
         assert call(*words, "--resamples=150").code == 0
         assert len(server.seen) == asked  # the journal has them
+        short = call(*words, "--judge.budget.tokens=1", f"--out={tmp_path / 'short'}")
+        assert short.code == 0  # all else is there
+        assert f"warning: judge: incomplete: 0 of {asked} requests" in short.err
+    assert "warning: judge" not in said.err
     told = json.loads((tmp_path / "out" / "comparisons.json").read_text())["judge"]
     assert told["trusted"] is True
     assert told["complete"] is True

@@ -52,7 +52,7 @@ RUNS: dict[str, Key] = {  # seen by `_run`
     "tasks": Key("[pubmedqa]", SERVER),
     "split": Key("dev", SERVER),
     "limit": Key(1, SERVER),
-    "protocols": Key("[likelihood]", SERVER),
+    "protocols": Key("[generated]", FILE | {"models.0.predictions": "HOME/ways.jsonl"}),
     "format": Key("json", SERVER | {"tasks": "[ncbi_disease]"}),
     "seed": Key(1, SERVER),
     "shots.count": Key(1, SERVER),
@@ -131,6 +131,10 @@ def home(tmp_path_factory) -> Path:
     for place, name in enumerate(("right", "wrong")):
         said = {f"test:{n}": letter if place == 0 else "C" for n, (_, _, letter) in enumerate(choice_corpora.MEDQA, 1)}
         evaluations.predictions(folder / f"{name}.jsonl", "medqa", said)
+    ranked = {"filter": "none", "resps": [[["-1.0", "False"]], [["-2.0", "False"]], *[[["-3.0", "False"]]] * 2]}
+    written = {"filter": "generated", "resps": [["A"]]}
+    ways = [{"id": f"medqa/test/test:{n}", **way} for n in (1, 2, 3) for way in (ranked, written)]
+    (folder / "ways.jsonl").write_text("".join(json.dumps(way) + "\n" for way in ways))
     for name, answer in (("fair", scripted.FAIR), ("good", scripted.GOOD)):
         said = {f"{n}:{n + 1}": f"{answer} {n}" for n in range(3)}
         both = evaluations.predictions(folder / f"{name}.jsonl", "medquad", said, "output").read_text()
