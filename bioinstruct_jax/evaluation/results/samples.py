@@ -141,6 +141,8 @@ def _row(
     flagged: bool | None,
 ) -> Row:
     restricted = task.licence.restricted
+    if asked is None and protocol != "generated":
+        asked = _ranked(question, task, output)
     arguments = _arguments(question, asked, restricted)
     scored = asked is not None and not isinstance(asked, CompletionRequest)
     given = _scores(output, len(arguments)) if scored else [guard.shown(_text(output), restricted)]
@@ -182,6 +184,15 @@ def _row(
     if taken := sorted(set(reading.scores) & set(made)):
         raise ValueError(f"{task.name}: a score is called {taken[0]!r}, which is a key of sample files; rename it")
     return made | {metric: _finite(score) for metric, score in reading.scores.items()}
+
+
+def _ranked(question: Question, task: Task[Any, Any], output: Output) -> Asked:
+    """What was ranked elsewhere, behind the question without a template; None where it is not told of each choice."""
+    names = choices(question, task)
+    if len(output.loglikelihoods) not in (0, len(names)):
+        return None
+    text = prompts.question(question.record.instruction, question.record.input)
+    return [ScoreRequest(text, name) for name in names]
 
 
 def _arguments(question: Question, asked: Asked, restricted: bool) -> dict[str, dict[str, Any]]:
