@@ -10,10 +10,12 @@ import fcntl
 import json
 import os
 import re
+import tempfile
 import threading
 from asyncio import CancelledError, wrap_future
 from collections.abc import Callable
 from concurrent.futures import Future
+from pathlib import Path
 from typing import Self
 
 from bioinstruct_jax import files
@@ -75,6 +77,12 @@ class Journal:
         if not os.fstat(descriptor).st_size:
             journal.put({"kind": "journal", "version": VERSION})
         return journal
+
+    @classmethod
+    def unnamed(cls) -> Self:
+        """A journal that ends with the process: its file has left its folder before anything is written to it."""
+        with tempfile.TemporaryDirectory() as folder:
+            return cls.open(Path(folder) / "journal.jsonl")
 
     def reply(self, key: str, fingerprint: str) -> Reply | None:
         """What a request was answered with, also where for good with nothing; None: it is still to be asked."""

@@ -32,6 +32,9 @@ def template_of(models: Sequence[Model]) -> prompts.Template:
     return _chosen(model, shared_template(models), words, len(words.tokenizer or ()))[0]
 
 
+ANSWERS = 1  # raised whenever a model would answer the same question otherwise than before: what is kept is asked anew
+
+
 def ready(model: Model, shared: str | None) -> Local:
     """Load a model; raises ValueError or OSError as `opened.opened`."""
     return _transformers(model, shared) if model.runs_on == "transformers" else _jax(model, shared)
@@ -89,8 +92,8 @@ def _told(base: UPath, adapter: UPath | None, dtype: str, context: int, template
         "template": template.name,
         "template_hash": template.hash,
         "files": {
-            str(folder.name): {file.name: files.sha256(file) for file in _files(folder)}
-            for folder in (base, adapter)
+            role: {file.name: files.sha256(file) for file in _files(folder)}
+            for role, folder in (("base", base), ("adapter", adapter))
             if folder is not None
         },
     }
@@ -105,5 +108,4 @@ def _files(place: UPath) -> list[UPath]:
 def _fingerprint(told: dict[str, Any]) -> str:
     """Hash of weights, settings and tokenizer as they lie there, and of what they are read with; not of where."""
     parts = {name: value for name, value in told.items() if name not in ("model", "adapter")}
-    parts["files"] = [sorted(hashes.items()) for hashes in told["files"].values()]
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps([ANSWERS, parts], sort_keys=True).encode()).hexdigest()

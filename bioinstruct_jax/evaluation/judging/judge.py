@@ -15,7 +15,6 @@ from bioinstruct_jax.data import guard
 from bioinstruct_jax.evaluation.judging import outcome, plan
 from bioinstruct_jax.evaluation.judging.plan import Asked
 from bioinstruct_jax.evaluation.judging.samples import Samples, chosen
-from bioinstruct_jax.evaluation.judging.wordless import Wordless
 from bioinstruct_jax.evaluation.runner.job import Evaluate
 
 Progress = Callable[[int, int], None]  # requests with a reply, of all
@@ -28,12 +27,13 @@ class Replies:
 
     Attributes:
         found: in the order of the requests; None: not asked, or on its way when it had to stop.
-        stopped: why it did not get to the end; empty: it did.
+        stopped: why it did not get to the end; empty: it did. ``ended``: budget or server, or empty likewise.
         spent: tokens and dollars, those of earlier runs with this journal too.
     """
 
     found: list[Reply | None]
     stopped: str
+    ended: str
     spent: dict[str, float]
 
 
@@ -61,7 +61,7 @@ def run(job: Evaluate, samples: Samples, journal: str | os.PathLike[str], progre
     Args:
         job: with `judge.endpoint`.
         samples: by model, then task.
-        journal: file on a local disk, kept between runs; of restricted texts it holds the grades alone.
+        journal: file on a local disk, kept between runs; with restricted texts none is, and the next run asks again.
 
     Raises:
         RestrictedError, ValueError: as `check`, `samples.chosen` and `Journal.open`.
@@ -71,7 +71,7 @@ def run(job: Evaluate, samples: Samples, journal: str | os.PathLike[str], progre
     restricted = sum(sample.restricted for rows in items.values() for row in rows.values() for sample in row.values())
     check(job, restricted)
     asked = plan.requests(job, items)
-    with Journal.open(journal) as opened:
+    with Journal.unnamed() if restricted else Journal.open(journal) as opened:
         replies = asyncio.run(_judge(job, asked, restricted, opened, progress))
         return outcome.told(job, items, asked, replies) | {"notes": opened.notes()}
 
@@ -81,9 +81,8 @@ async def _judge(job: Evaluate, asked: list[Asked], restricted: int, journal: Jo
     client = Client(
         {plan.ENDPOINT: job.judge.endpoint}, journal=journal, budget=job.judge.budget, restricted=restricted
     )
-    stopped = ""
+    stopped = ended = ""
     async with client:
-        journal.redact = Wordless(journal.redact)
         task = asyncio.create_task(client.ask_all([one.request for one in asked]))
         try:
             while not task.done():
@@ -92,7 +91,8 @@ async def _judge(job: Evaluate, asked: list[Asked], restricted: int, journal: Jo
                 progress(min(len(asked), counts.answered + counts.replayed + counts.failed), len(asked))
             task.result()
         except (BudgetError, StoppedError) as error:
-            stopped = str(error)
+            stopped = "its words are not kept, as texts are restricted" if restricted else str(error)
+            ended = "budget" if isinstance(error, BudgetError) else "server"
         finally:
             if not task.done():
                 task.cancel()
@@ -100,4 +100,4 @@ async def _judge(job: Evaluate, asked: list[Asked], restricted: int, journal: Jo
     counts = client.counts
     spent = {"dollars": counts.dollars, "uncertain_dollars": counts.uncertain_dollars}
     spent |= {"input_tokens": counts.input_tokens, "output_tokens": counts.output_tokens}
-    return Replies([client.known(one.request) for one in asked], stopped, spent)
+    return Replies([client.known(one.request) for one in asked], stopped, ended, spent)

@@ -1,5 +1,6 @@
 """What a judging came to, as plain JSON for results files and report: scores, and how far the judge can be trusted."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -44,11 +45,12 @@ def told(job: Evaluate, items: Mapping[str, ByItem], asked: Sequence[Asked], rep
     endpoint = job.judge.endpoint
     assert endpoint is not None
     judged = [
-        (one, reply.text if not reply.problem else "")
+        (one, reply.text)
         for one, reply in zip(asked, replies.found, strict=True)
-        if reply is not None
+        if reply is not None and not reply.problem
     ]
-    without = sum(_read(one, text) is None for one, text in judged)
+    failed = Counter(reply.problem for reply in replies.found if reply is not None and reply.problem)
+    without = failed.total() + sum(_read(one, text) is None for one, text in judged)
     graded = {task: _graded(task, by_item, judged) for task, by_item in items.items()}
     answers = [
         one.passes for of_model in graded.values() for some in of_model.values() for one in some if not one.sample.blank
@@ -56,14 +58,17 @@ def told(job: Evaluate, items: Mapping[str, ByItem], asked: Sequence[Asked], rep
     canaries, injection = trust.canaries(judged), trust.injection(job, judged)
     trusted, warnings = trust.said(canaries, injection)
     pairs = {task: _pairs(job, task, by_item, judged) for task, by_item in items.items()}
-    complete = not replies.stopped and len(judged) == len(asked)
+    given = len(judged) + failed.total()
+    complete = not replies.stopped and given == len(asked) and bool(judged or not asked)
     if not complete:
         warnings.append(
             f"incomplete: {len(judged)} of {len(asked)} requests were answered; the same command goes on. "
             f"{replies.stopped}".rstrip()
         )
     if without:
-        warnings.append(f"{without} of {len(judged)} replies hold no verdict; they count as missing")
+        hidden = any(sample.restricted for rows in items.values() for row in rows.values() for sample in row.values())
+        why = "" if hidden else "".join(f"; {problem} ({times})" for problem, times in failed.most_common(3))
+        warnings.append(f"{without} of {given} requests brought no verdict, and count as missing{why}")
     return {
         "judge": {
             "model": endpoint.model,
@@ -75,6 +80,7 @@ def told(job: Evaluate, items: Mapping[str, ByItem], asked: Sequence[Asked], rep
         },
         "complete": complete,
         "stopped": replies.stopped,
+        "ended": replies.ended or ("" if complete else "server"),
         "requests": {"planned": len(asked), "answered": len(judged), "without_verdict": without},
         "spent": replies.spent,
         "trusted": trusted,

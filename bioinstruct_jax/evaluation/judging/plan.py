@@ -8,7 +8,6 @@ from typing import Literal
 from bioinstruct_jax.api.request import Request
 from bioinstruct_jax.evaluation.judging import canaries, prompts
 from bioinstruct_jax.evaluation.judging.samples import ByItem, Sample
-from bioinstruct_jax.evaluation.judging.wordless import PREFIX
 from bioinstruct_jax.evaluation.runner.job import Evaluate
 
 ENDPOINT = "judge"
@@ -114,4 +113,4 @@ def _compared(job: Evaluate, task: str, first: Sample, other: Sample, model: str
 
 
 def _key(sample: Sample, *parts: str) -> str:
-    return (PREFIX if sample.restricted else "") + "/".join(parts)
+    return "/".join(parts)

@@ -9,10 +9,8 @@ import asyncio
 import itertools
 import os
 import re
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Self
 
 from bioinstruct_jax.api.client import Client
@@ -162,7 +160,7 @@ class ServerModel:
 
     def _opened(self, restricted: bool) -> Journal:
         if restricted:
-            self._unnamed = self._unnamed or _without_name()
+            self._unnamed = self._unnamed or Journal.unnamed()
             return self._unnamed
         self._journal = self._journal or Journal.open(self._place)
         return self._journal
@@ -173,12 +171,6 @@ def messages(record: Record) -> tuple[tuple[str, str], ...]:
     system = [("system", record.system)] if record.system else []
     turns = [said for user, answer in record.history for said in (("user", user), ("assistant", answer))]
     return (*system, *turns, ("user", question(record.instruction, record.input)))
-
-
-def _without_name() -> Journal:
-    """A journal whose file is gone from its folder before anything is written to it."""
-    with tempfile.TemporaryDirectory() as folder:
-        return Journal.open(Path(folder) / "journal.jsonl")
 
 
 def _output(reply: Reply, stop: tuple[str, ...]) -> Output:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from bioinstruct_jax.evaluation import bootstrap, effects, paired
+from bioinstruct_jax.evaluation.results import estimates
 from bioinstruct_jax.evaluation.scoring.scored import Metric, TaskResult
 
 MCNEMAR, PERMUTATION = "McNemar's exact test", "permutation test"
@@ -31,6 +32,7 @@ class Comparison:
         smallest: smallest true difference that these items show with a power of 0.8, whichever way it goes; None
             where they show none, or it cannot be said.
         note: what a reader must know; empty where nothing is odd.
+        clean: the difference on documents of which neither model was tuned on an item; None where none was flagged.
     """
 
     task: str
@@ -50,6 +52,7 @@ class Comparison:
     effect: float | None
     smallest: float | None
     note: str
+    clean: paired.Difference | None = None
 
 
 @dataclass(frozen=True)
@@ -131,6 +134,7 @@ def _compared(first: TaskResult, second: TaskResult, resamples: int, seed: int) 
     )  # fmt: skip
     if not items:
         return replace(made, note="; ".join(notes))
+    made = replace(made, clean=_clean(first, second, places, resamples, seed))
     if metric.of_items:
         shares = [float(metric.score(counts.sum(axis=0)[None])[0]) for counts in (before, after)]
         made = replace(made, effect=effects.cohen_h(*shares))
@@ -148,6 +152,25 @@ def _compared(first: TaskResult, second: TaskResult, resamples: int, seed: int) 
     if made.smallest is None and difference.estimate.error is not None:
         notes.append("they differ on too few items to say which difference would show")
     return replace(made, note="; ".join(notes))
+
+
+def _clean(
+    first: TaskResult, second: TaskResult, places: np.ndarray, resamples: int, seed: int
+) -> paired.Difference | None:
+    """The difference without documents that hold an item which either model was tuned on."""
+    flagged = np.zeros(len(first.ids), bool)
+    if first.flagged is not None:
+        flagged |= first.flagged
+    if second.flagged is not None:
+        flagged |= second.flagged[places]
+    if not flagged.any():
+        return None
+    kept, metric = estimates.untouched(first.documents, flagged), first.headline
+    documents = [document for document, whole in zip(first.documents, kept, strict=True) if whole]
+    before = np.asarray(first.counts[metric.counts])[kept]
+    after = np.asarray(second.counts[metric.counts])[places][kept]
+    both = (metric.gather(rows, documents) for rows in (before, after))
+    return paired.difference(*both, metric.score, resamples=resamples, seed=seed)
 
 
 def _right(metric: Metric, counts: np.ndarray, where: str) -> np.ndarray:

@@ -51,7 +51,7 @@ def clean(
     resamples: int = bootstrap.RESAMPLES,
     seed: int = 0,
 ) -> dict[str, Estimate]:
-    """As `estimates`, without the flagged items, bool [N]; empty where none is flagged.
+    """As `estimates`, without the documents that hold a flagged item, bool [N]; empty where none is flagged.
 
     Raises ValueError where there are not as many flags as items, too.
     """
@@ -60,6 +60,13 @@ def clean(
         raise ValueError(f"flags of shape {list(flagged.shape)} for {len(documents)} items: needs one for each")
     if not flagged.any():
         return {}
-    left = {name: np.asarray(rows)[~flagged] for name, rows in counts.items()}
-    rest = [document for document, out in zip(documents, flagged, strict=True) if not out]
+    kept = untouched(documents, flagged)
+    left = {name: np.asarray(rows)[kept] for name, rows in counts.items()}
+    rest = [document for document, whole in zip(documents, kept, strict=True) if whole]
     return estimates(metrics, left, rest, resamples=resamples, seed=seed)
+
+
+def untouched(documents: Sequence[str], flagged: np.ndarray) -> np.ndarray:
+    """Which items, bool [N], are of documents without a flagged item: labels may be united over a document."""
+    met = {document for document, out in zip(documents, flagged, strict=True) if out}
+    return np.array([document not in met for document in documents], bool)

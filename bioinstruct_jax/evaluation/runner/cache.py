@@ -1,7 +1,8 @@
 """Outputs that a model has already given, by what it was asked: on disk as soon as they are there.
 
 One file of JSON lines for each model, task and protocol, only ever appended to. A line that a dying machine left torn
-is passed over, and its question is asked again. A key is a hash; what a model wrote about restricted texts is not kept.
+is passed over, and its question is asked again. Of restricted tasks
+nothing is kept: a hash of a short text gives it away, as `guard.shown` says.
 """
 
 import hashlib

@@ -104,7 +104,7 @@ def _scored(
     looked = tuned is not None and tuned.flags(task.name, []) is not None
     tally = Tally(one, protocol, scorer, looked)
     progress.phase(f"{model.name}: {task.name}, {protocol}")
-    holds = model.keeps and not (task.licence.restricted and protocol == "generated")
+    holds = model.keeps and not task.licence.restricted
     where = asking.cache_file(folder.cache(job, Path(job.out)), model, task.name, protocol)
     unfit: list[str] = []
     with cache.opened(where) if holds else nullcontext(None) as kept:

@@ -10,7 +10,8 @@ from bioinstruct_jax.tasks.table import TASKS
 from bioinstruct_jax.tasks.task import CATEGORIES
 
 Name = Annotated[str, Field(min_length=1)]
-Label = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
+Label = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9_.-]{0,63}$")]
+TAKEN = ("cache", "servers", "judge")  # folders of an evaluation beside those of its models
 Protocol = Literal["harness", "likelihood", "generated"]
 PROTOCOLS: tuple[Protocol, ...] = ("harness", "likelihood", "generated")
 
@@ -66,6 +67,8 @@ class Model:
 
     @model_validator(mode="after")
     def _complete(self) -> "Model":
+        if self.name in TAKEN:
+            raise ValueError(f"name {self.name!r}: {', '.join(TAKEN)} are folders of the evaluation; give another")
         needs = {"server": "endpoint", "predictions": "predictions"}.get(self.runs_on)
         for key in ("endpoint", "predictions"):
             if (getattr(self, key) is not None) != (key == needs):
@@ -73,6 +76,11 @@ class Model:
                 raise ValueError(f"runs_on {self.runs_on} {does} {key}")
         if needs and (self.model is not None or self.adapter is not None):
             raise ValueError(f"runs_on {self.runs_on} takes neither model nor adapter")
+        for key in ("template", "dtype", "context") if needs else ():
+            if getattr(self, key) is not None:
+                raise ValueError(
+                    f"{key} {getattr(self, key)}: means nothing for runs_on {self.runs_on}, which has its own"
+                )
         if not needs and self.model is None and self.adapter is None:
             raise ValueError(f"{self.name}: give model, adapter, or both")
         return self
