@@ -57,9 +57,8 @@ def main(argv: list[str] | None = None) -> int:
     try:
         job, options = settings.load(argv, verb, Evaluate, Options)
         platforms.settle("auto")
-        with Interrupt():
-            run(job, options)
-        return 0
+        with Interrupt() as interrupt:
+            return run(job, options, interrupt)
     except (BudgetError, StoppedError) as error:
         print(f"ended: {error}; the same command goes on", file=sys.stderr)
         return 3 if isinstance(error, BudgetError) else 4
@@ -74,8 +73,11 @@ def main(argv: list[str] | None = None) -> int:
         return 130
 
 
-def run(job: Evaluate, options: Options) -> None:
-    """What the options ask for; raises ValueError or OSError for input that cannot be used, with what to do."""
+def run(job: Evaluate, options: Options, interrupt: Interrupt) -> int:
+    """What the options ask for; returns the exit code.
+
+    Raises ValueError or OSError for input that cannot be used, with what to do.
+    """
     from bioinstruct_jax.evaluation.runner.planned import planned
 
     plan, notes = planned(job, files.path(job.corpora))
@@ -87,11 +89,11 @@ def run(job: Evaluate, options: Options) -> None:
         print(columns(("task", "group", "split", "items", "protocols"), rows))
         for note in notes:
             print(f"note: {note}", file=sys.stderr)
-        return
+        return 0
     if options.preview:
         preview(job, plan, options.preview)
-        return
-    evaluate(job, plan, notes)
+        return 0
+    return evaluate(job, plan, notes, interrupt)
 
 
 def preview(job: Evaluate, plan: "list[Planned]", count: int) -> None:
@@ -110,8 +112,8 @@ def preview(job: Evaluate, plan: "list[Planned]", count: int) -> None:
                 print(harmless(shown(previewed(question, one.task, protocol, template), question.record.restricted)))
 
 
-def evaluate(job: Evaluate, plan: "list[Planned]", notes: list[str]) -> None:
-    """Ask every model, score, compare, judge, write."""
+def evaluate(job: Evaluate, plan: "list[Planned]", notes: list[str], interrupt: Interrupt) -> int:
+    """Ask every model, score, compare, judge, write; returns the exit code."""
     from bioinstruct_jax.evaluation.judging import judge
     from bioinstruct_jax.evaluation.judging.samples import judged
     from bioinstruct_jax.evaluation.results import comparison
@@ -129,19 +131,24 @@ def evaluate(job: Evaluate, plan: "list[Planned]", notes: list[str]) -> None:
         tuned = evaluating.tuning(job.models, job.contamination, plan, progress)
         for name, known in tuned.items():
             notes += [f"{name}: tuned on {source.path}: {source.note}" for source in known.sources if source.note]
-        models = scores(job, plan, out, tuned, progress, notes)
+        models = scores(job, plan, out, tuned, progress, notes, interrupt)
+        found = outcome.notes(job, models)
         progress.phase("comparing")
         results = [result for model in models for result in model.results]
         baseline = job.baseline or job.models[0].name
         compared = comparison.compare(results, baseline, resamples=job.resamples, seed=job.seed)
         groups = means.groups(results, baseline, resamples=job.resamples, seed=job.seed)
         verdicts = outcome.judged(job, models, out, progress)
-        for warning in verdicts["warnings"] if verdicts else ():
-            progress.note(f"warning: judge: {warning}")
+        found += [f"judge: {warning}" for warning in verdicts["warnings"]] if verdicts else []
+        for note in found:
+            progress.note(f"warning: {note}")
         progress.phase("writing")
-        outcome.write(job, plan, out, models, compared, groups, verdicts, tuned, notes)
+        outcome.write(job, plan, out, models, compared, groups, verdicts, tuned, [*found, *notes])
         folder.finish(out)
     print(outcome.said(out, results, compared, groups))
+    if verdicts and verdicts["ended"]:
+        return 3 if verdicts["ended"] == "budget" else 4
+    return 4 if any(model.failed for model in models) else 0
 
 
 def scores(
@@ -151,12 +158,15 @@ def scores(
     tuned: "dict[str, Tuned]",
     progress: "Progress",
     notes: list[str],
+    interrupt: Interrupt,
 ) -> "list[Evaluated]":
     """What each model reached, one model after the other in memory; adds what is to be known of them to the notes."""
     from bioinstruct_jax.evaluation.runner import asking, evaluating
     from bioinstruct_jax.inference import opened
 
-    rate = asking.Rate(sum(one.items * len(one.protocols) for one in plan) * len(job.models))
+    opened.check(job, plan)
+    total = sum(one.items * len(one.protocols) for one in plan) * len(job.models)
+    rate = asking.Rate(total, interrupt.check)
     shared = opened.shared_template(job.models)
     done: list[Evaluated] = []
     for model in job.models:

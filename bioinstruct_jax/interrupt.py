@@ -65,10 +65,14 @@ class Interrupt:
         if self.many:
             os.kill(os.getpid(), signal.SIGTERM)  # JAX tells the others
 
-    def arm(self) -> None:
-        """From now on a signal is noted; raises for one that came before and whose exception somebody swallowed."""
+    def check(self) -> None:
+        """Raises for a signal whose exception somebody swallowed: one raised amid a callback is only printed."""
         if self.received is not None:
             raise Terminated if self.received == signal.SIGTERM else KeyboardInterrupt
+
+    def arm(self) -> None:
+        """From now on a signal is noted; raises as `check`."""
+        self.check()
         self.armed = True
 
     def due(self, step: int) -> bool:

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from bioinstruct_jax.api.caller import key_of
 from bioinstruct_jax.evaluation.models.predictions import Predictions
 from bioinstruct_jax.evaluation.models.server import ServerModel
 from bioinstruct_jax.evaluation.runner import cache, folder
@@ -47,6 +48,21 @@ def opened(model: Model, job: Evaluate, plan: Sequence[Planned], shared: str | N
         from bioinstruct_jax.inference.evaluated import ready
 
         yield ready(model, shared)
+
+
+def check(job: Evaluate, plan: Sequence[Planned]) -> None:
+    """Look for what would end the evaluation at a later model, before the first is asked: keys and predictions.
+
+    Raises ValueError or OSError as `opened`.
+    """
+    for model in job.models[1:]:
+        if model.runs_on == "server":
+            assert model.endpoint is not None
+            key_of(model.name, model.endpoint)
+        elif model.runs_on == "predictions":
+            assert model.predictions is not None
+            with Predictions(model.predictions) as predictions:
+                _matched(predictions, plan)
 
 
 def _matched(predictions: Predictions, plan: Sequence[Planned]) -> list[str]:

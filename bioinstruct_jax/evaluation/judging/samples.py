@@ -1,7 +1,7 @@
 """The answers that are judged, and which of them: the same items for every model."""
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from bioinstruct_jax.evaluation import paired
@@ -67,9 +67,13 @@ def chosen(job: Evaluate, samples: Samples) -> dict[str, ByItem]:
                 paired.places_of_same(ids[0], other)
             except ValueError as error:
                 raise ValueError(f"{task}: {error}") from None
-        drawn = sorted(ids[0])
-        random.Random(f"{job.seed}/judge/{task}").shuffle(drawn)
         by_id = {model: {sample.id: sample for sample in some} for model, some in of_model.items()}
-        kept = drawn[: job.judge.limit] if job.judge.limit else drawn
-        found[task] = {id: {model: by_id[model][id] for model in of_model} for id in kept}
+        found[task] = {id: {model: by_id[model][id] for model in of_model} for id in drawn(job, task, ids[0])}
     return found
+
+
+def drawn(job: Evaluate, task: str, ids: Iterable[str]) -> list[str]:
+    """The items of a task that are judged, in the order in which they are asked for; those of a draw are all drawn."""
+    found = sorted(ids)
+    random.Random(f"{job.seed}/judge/{task}").shuffle(found)
+    return found[: job.judge.limit] if job.judge.limit else found

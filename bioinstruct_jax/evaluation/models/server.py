@@ -24,6 +24,7 @@ from bioinstruct_jax.data.records import Record
 from bioinstruct_jax.evaluation.language_model import Score, ScoreRequest, TooLong
 from bioinstruct_jax.evaluation.runner.outputs import Output
 
+SETTLED = ("content_filter", "context")  # how requests ended that need not be tried again
 AHEAD = 4  # requests that wait for a place among those on their way
 STOPS = 4  # texts at which a completion ends that OpenAI's API takes; servers of others may take more
 
@@ -125,7 +126,7 @@ class ServerModel:
         client = Client(
             {self.name: endpoint}, journal=self._opened(restricted), budget=self.budget, restricted=int(restricted)
         )
-        requests = self._requests(itertools.chain([first], source), restricted)
+        requests = self._requests(itertools.chain([first], source), restricted, client)
 
         def hand_over(place: int, reply: Reply) -> None:
             self.counts = client.counts
@@ -152,11 +153,25 @@ class ServerModel:
         )
         return replace(self.endpoint, decoding=decoding)
 
-    def _requests(self, asked: Iterable[tuple[str, Record]], restricted: bool) -> Iterator[tuple[int, Request]]:
+    def _requests(
+        self, asked: Iterable[tuple[str, Record]], restricted: bool, client: Client
+    ) -> Iterator[tuple[int, Request]]:
         for place, (key, record) in enumerate(asked):
             if record.restricted != restricted:
                 raise ValueError(f"{self.name}: {key}: open and restricted questions in one call; ask task by task")
-            yield place, Request(key, self.name, messages(record))
+            yield place, self._unfailed(Request(key, self.name, messages(record)), client)
+
+    @staticmethod
+    def _unfailed(request: Request, client: Client) -> Request:
+        """The request, under a further key for each time that it was given up before: a new run tries it once more.
+
+        What a filter or the model's context kept back is no failure, and stays as it is.
+        """
+        key, times = request.key, 1
+        while (reply := client.known(request)) and reply.problem and reply.finish not in SETTLED:
+            times += 1
+            request = replace(request, key=f"{key} ({times})")
+        return request
 
     def _opened(self, restricted: bool) -> Journal:
         if restricted:

@@ -169,8 +169,8 @@ def _clean(
     documents = [document for document, whole in zip(first.documents, kept, strict=True) if whole]
     before = np.asarray(first.counts[metric.counts])[kept]
     after = np.asarray(second.counts[metric.counts])[places][kept]
-    both = (metric.gather(rows, documents) for rows in (before, after))
-    return paired.difference(*both, metric.score, resamples=resamples, seed=seed)
+    first_rows, second_rows = metric.gather(before, documents), metric.gather(after, documents)
+    return paired.difference(first_rows, second_rows, metric.score, resamples=resamples, seed=seed)
 
 
 def _right(metric: Metric, counts: np.ndarray, where: str) -> np.ndarray:

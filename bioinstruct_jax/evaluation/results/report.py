@@ -6,7 +6,7 @@ from typing import Any
 from upath import UPath
 
 from bioinstruct_jax import files
-from bioinstruct_jax.evaluation.results import figures, sections, words
+from bioinstruct_jax.evaluation.results import figures, judge_tables, sections, words
 from bioinstruct_jax.evaluation.results.comparison import Comparison, GroupScore
 from bioinstruct_jax.evaluation.results.items import Items, Sample
 from bioinstruct_jax.evaluation.scoring.scored import TaskResult
@@ -96,7 +96,7 @@ def _sections(
         yield page.section("Items in the tuning data", *sections.contamination(results))
         yield page.section("Published scores, for context", *sections.published(results))
     if judge is not None:
-        yield page.section("Judged by a language model", *sections.plain(judge))
+        yield page.section("Judged by a language model", *judge_tables.tables(judge))
     items = Items(rows, results, baseline)
     told = f"{_BASE.format(baseline)} {_STANDS}" if items.paired else _STANDS
     yield from browser.section("Every item", "items", items.columns, items, stands=told)

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from bioinstruct_jax.evaluation.classification import NO_ANSWER, confusion
 from bioinstruct_jax.evaluation.results import words
@@ -269,34 +268,6 @@ def published(results: Sequence[TaskResult]) -> list[str]:
         "Prompts, splits, shots and metrics differ, so they give the order of size and no comparison."
     )
     return [page.note(said), page.table(["task", "model", "their score", "metric", "split", "source"], rows)]
-
-
-def plain(told: Mapping[str, Any]) -> list[str]:
-    """A plain dict as tables: rows of one shape (a list of dicts) each a table of their own, all else flattened."""
-    rows: Rows = []
-    parts: list[str] = []
-
-    def walk(name: str, value: Any) -> None:
-        if isinstance(value, Mapping):
-            for key, inner in value.items():
-                walk(f"{name}: {key}" if name else str(key), inner)
-        elif isinstance(value, Sequence) and value and all(isinstance(one, Mapping) for one in value):
-            head = list(dict.fromkeys(key for one in value for key in one))
-            parts.append(page.paragraph(f"{name}:"))
-            parts.append(page.table(head, [[_cell(one.get(key)) for key in head] for one in value]))
-        else:
-            rows.append([name.replace("_", " "), _cell(value)])
-
-    walk("", told)
-    return ([page.table(["what", "value"], rows)] if rows else []) + parts
-
-
-def _cell(value: Any) -> object:
-    if isinstance(value, float):
-        return round(value, 4)
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return ", ".join(str(_cell(one)) for one in value)
-    return "" if value is None else value
 
 
 def versions(results: Sequence[TaskResult]) -> list[str]:

@@ -1,6 +1,7 @@
 """Ask a model the questions of a task, block by block, so that memory does not grow with their number."""
 
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -21,21 +22,19 @@ FLOOR = 64  # tokens that any generated answer may have: a letter may come in a 
 class Rate:
     """Tells how far the whole evaluation is, and how long it takes at the speed so far; what was kept costs nothing."""
 
-    def __init__(self, total: int) -> None:
-        import time
-
-        self._now = time.monotonic
-        self.total, self.done, self._asked, self._seconds = total, 0, 0, 0.0
-        self._began = self._now()
+    def __init__(self, total: int, check: Callable[[], None] = lambda: None) -> None:
+        self.total, self.done, self._asked, self._check = total, 0, 0, check
+        self._began = time.monotonic()
 
     def add(self, asked: int, kept: int) -> None:
-        """So many more questions are answered."""
+        """So many more questions are answered; raises what `check` does."""
+        self._check()
         self.done += asked + kept
         self._asked += asked
 
     def left(self) -> str:
         """Words for the time left; empty before anything is known."""
-        seconds = self._now() - self._began
+        seconds = time.monotonic() - self._began
         if not self._asked or self.done >= self.total:
             return ""
         return f", {duration((self.total - self.done) * seconds / self._asked)} left"

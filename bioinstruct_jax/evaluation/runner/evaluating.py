@@ -9,7 +9,7 @@ from typing import Any
 from bioinstruct_jax import files
 from bioinstruct_jax.evaluation import contamination
 from bioinstruct_jax.evaluation.contamination import Tuned, TuningSource
-from bioinstruct_jax.evaluation.judging.samples import Sample, judged
+from bioinstruct_jax.evaluation.judging.samples import Sample, drawn, judged
 from bioinstruct_jax.evaluation.results import samples
 from bioinstruct_jax.evaluation.results.samples import SampleFile, Written
 from bioinstruct_jax.evaluation.runner import asking, cache, folder
@@ -20,6 +20,7 @@ from bioinstruct_jax.evaluation.runner.questions import Question, answer_form
 from bioinstruct_jax.evaluation.runner.ready import Ready
 from bioinstruct_jax.evaluation.runner.tally import Tally
 from bioinstruct_jax.evaluation.scoring import table
+from bioinstruct_jax.evaluation.scoring.given import NO_SERVER
 from bioinstruct_jax.evaluation.scoring.scored import TaskResult
 from bioinstruct_jax.reporting.progress import Progress
 
@@ -45,6 +46,11 @@ class Evaluated:
     told: dict[str, Any]
     judged: dict[str, list[Sample]]
 
+    @property
+    def failed(self) -> int:
+        """Answers that a server did not give."""
+        return sum(one.whys.get(NO_SERVER, 0) for one in self.results)
+
 
 def results(
     model: Ready,
@@ -69,7 +75,12 @@ def results(
     began = time.monotonic()
     found: list[TaskResult] = []
     written: dict[str, Written] = {}
-    graded = {name: list[Sample]() for name in judged(job, [one.task.name for one in plan])}
+    wanted = judged(job, [one.task.name for one in plan])
+    graded: dict[str, dict[str, Sample | None]] = {
+        one.task.name: dict.fromkeys(drawn(job, one.task.name, (each.id for each in one.questions())))
+        for one in plan
+        if one.task.name in wanted
+    }
     for one in plan:
         asked = [protocol for protocol in one.protocols if protocol in model.protocols(one.task)]
         rate.add(0, one.items * (len(one.protocols) - len(asked)))
@@ -79,12 +90,12 @@ def results(
                     found.append(_scored(model, job, one, protocol, file, tuned, graded, progress, rate))
             written[one.task.name] = file.written
     if not found:
-        names, wanted = (", ".join(some) for some in ([one.task.name for one in plan], job.protocols))
+        names, under = (", ".join(some) for some in ([one.task.name for one in plan], job.protocols))
         raise ValueError(
-            f"{model.name}: nothing to score: it can be asked none of {names} under {wanted}. A server answers under "
+            f"{model.name}: nothing to score: it can be asked none of {names} under {under}. A server answers under "
             "generated alone, a file under what it holds: give other --protocols, tasks or predictions, or leave it out"
         )
-    return Evaluated(model.name, found, written, time.monotonic() - began, model.told, graded)
+    return Evaluated(model.name, found, written, time.monotonic() - began, model.told, _answered(graded))
 
 
 def _scored(
@@ -94,7 +105,7 @@ def _scored(
     protocol: Protocol,
     file: SampleFile,
     tuned: Tuned | None,
-    graded: dict[str, list[Sample]],
+    graded: dict[str, dict[str, Sample | None]],
     progress: Progress,
     rate: asking.Rate,
 ) -> TaskResult:
@@ -116,8 +127,8 @@ def _scored(
             flagged = question.id in met
             file.add(question, protocol, asked, output, reading, flagged=flagged if looked else None)
             tally.add(question, output, reading, flagged)
-            if protocol == "generated" and task.name in graded:
-                graded[task.name].append(_sample(question, output))
+            if protocol == "generated" and question.id in graded.get(task.name, {}):
+                graded[task.name][question.id] = _sample(question, output)
             if output.unfit and len(unfit) < NAMED:
                 unfit.append(f"{question.id} ({output.unfit[0]:,} tokens, the context has {output.unfit[1]:,})")
     if unfit and job.unfit == "refuse":
@@ -126,7 +137,11 @@ def _scored(
             f"{', '.join(unfit)}{', ...' if tally.unfit > len(unfit) else ''}. Show fewer shots, take a model with a "
             "longer context, or let them count as wrong with --unfit=wrong"
         )
-    return tally.result(model.name, file.written.name, {"prompt": model.told.get("template_hash", "")})
+    return tally.result(model.name, file.written.name, {"prompt": model.told.get("template_hash", "")[:12]})
+
+
+def _answered(graded: dict[str, dict[str, Sample | None]]) -> dict[str, list[Sample]]:
+    return {task: [one for one in some.values() if one] for task, some in graded.items() if any(some.values())}
 
 
 def _sample(question: Question, output: Output) -> Sample:

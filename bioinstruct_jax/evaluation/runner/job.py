@@ -78,9 +78,7 @@ class Model:
             raise ValueError(f"runs_on {self.runs_on} takes neither model nor adapter")
         for key in ("template", "dtype", "context") if needs else ():
             if getattr(self, key) is not None:
-                raise ValueError(
-                    f"{key} {getattr(self, key)}: means nothing for runs_on {self.runs_on}, which has its own"
-                )
+                raise ValueError(f"runs_on {self.runs_on} takes no {key}: it has its own")
         if not needs and self.model is None and self.adapter is None:
             raise ValueError(f"{self.name}: give model, adapter, or both")
         return self

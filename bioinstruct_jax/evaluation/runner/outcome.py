@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bioinstruct_jax import files, settings
+from bioinstruct_jax.evaluation import effects
 from bioinstruct_jax.evaluation.bootstrap import Estimate
 from bioinstruct_jax.evaluation.contamination import Tuned
 from bioinstruct_jax.evaluation.judging import judge
@@ -17,6 +18,7 @@ from bioinstruct_jax.evaluation.runner import folder
 from bioinstruct_jax.evaluation.runner.evaluating import Evaluated
 from bioinstruct_jax.evaluation.runner.job import PROTOCOLS, Evaluate
 from bioinstruct_jax.evaluation.runner.planned import Planned
+from bioinstruct_jax.evaluation.scoring.given import NO_SERVER
 from bioinstruct_jax.evaluation.scoring.scored import TaskResult
 from bioinstruct_jax.reporting.progress import Progress
 from bioinstruct_jax.reporting.terminal import columns
@@ -78,6 +80,38 @@ def write(
         settings=settings.dump(job),
         notes=notes,
     )
+
+
+def notes(job: Evaluate, models: Sequence[Evaluated]) -> list[str]:
+    """What a reader must know before any score: answers that are missing, or models that were asked differently."""
+    found = []
+    for model in models:
+        for one in model.results:
+            where = f"{model.model}: {one.task}, {one.protocol}: "
+            if missing := one.whys.get(NO_SERVER, 0):
+                found.append(
+                    f"{where}{missing:,} of {len(one.ids):,} items have no answer, as the server failed, and count as "
+                    "wrong; the same command asks for them again"
+                )
+            if one.unfit:
+                found.append(
+                    f"{where}{one.unfit:,} of {len(one.ids):,} items are longer than its context and count as wrong"
+                )
+            elif one.protocol == "generated" and one.answered < effects.ENOUGH and not missing:
+                found.append(
+                    f"{where}only {one.answered:.1%} of the items have an answer that could be read: the score says "
+                    "how it answers, not what it knows"
+                )
+    base = next(one for one in models if one.model == (job.baseline or job.models[0].name))
+    for model in models:
+        hashes = [one.told.get("template_hash") for one in (base, model)]
+        if None not in hashes and hashes[0] != hashes[1]:
+            names = [one.told.get("template") for one in (base, model)]
+            found.append(
+                f"{base.model} and {model.model} were asked in different templates ({names[0]}, {names[1]}): what they "
+                "differ by is due to that, too; --models.N.template gives both the same"
+            )
+    return found
 
 
 def judged(job: Evaluate, models: Sequence[Evaluated], out: Path, progress: Progress) -> dict[str, Any] | None:

@@ -54,13 +54,18 @@ def answer_form(job: Evaluate, task: Task[Any, Any]) -> str:
     return answer_format(task, job.format if task.family.name == "entities" else None)
 
 
-def document(item: Item, task: Task[Any, Any], split: str, row: str) -> str:
-    """What an item is drawn from; of restricted tasks the row, as their names may say more."""
-    if task.licence.restricted:
+def document(item: Item, task: Task[Any, Any], split: str, row: str, seen: dict[str, int]) -> str:
+    """What an item is drawn from; of restricted tasks by number, as names may say more; the row where it is not known.
+
+    Args:
+        seen: documents of restricted tasks with their numbers, which are added to.
+    """
+    if not isinstance(item, Labelled | Pair) or not item.document:
         return row
-    if isinstance(item, Labelled | Pair) and item.document:
-        return f"{task.name}/{split}/{item.document}"
-    return row
+    name = item.document
+    if task.licence.restricted:
+        name = f"document {seen.setdefault(name, len(seen) + 1)}"
+    return f"{task.name}/{split}/{name}"
 
 
 def questions(
@@ -78,7 +83,7 @@ def questions(
     from bioinstruct_jax.evaluation.runner.shown import shown
 
     form, kept = answer_form(job, task), _kept(job, task, split, corpora)
-    draw = shown(job, task, pool or ())
+    draw, documents = shown(job, task, pool or ()), dict[str, int]()
     for number, item in enumerate(task.items(corpora, split), 1):
         if kept is not None and number not in kept:
             continue
@@ -95,7 +100,7 @@ def questions(
             source=task.name,
             restricted=task.licence.restricted,
         )
-        yield Question(row, document(item, task, split, row), item, record, shots, form)
+        yield Question(row, document(item, task, split, row, documents), item, record, shots, form)
 
 
 def _solved(shot: Item, task: Task[Any, Any], form: str) -> str:

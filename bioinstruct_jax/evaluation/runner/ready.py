@@ -165,6 +165,10 @@ class Foretold:
         for place, (question, _) in enumerate(asked):
             words = task.family.question(question.item)
             output = self.predictions.output(task.name, protocol, question.id, question=words)
+            entities, labelled = task.family.name == "entities", bool(task.labels) and task.family.name != "entities"
+            if output and ((output.tags is not None and not entities) or (output.label is not None and not labelled)):
+                kind, needs = ("tags", "label or output") if output.tags is not None else ("a label", "tags or output")
+                raise ValueError(f"{self.name}: {question.id} has {kind}, and its task {task.name} takes {needs}")
             put(place, output or Output(problem="there is no prediction"))
 
 

@@ -51,7 +51,7 @@ class Tally:
         self.unfit += output.unfit is not None
         self.answered += reading.answer is not None
         self.unanswered[reading.why] += reading.answer is None
-        if self.scorer.labels or self.planned.task.labels or reading.probabilities:
+        if self.planned.task.labels and self.planned.task.family.name != "entities":
             self.golds.append(reading.gold)
             self.answers.append(reading.answer)
             self.options.append(_options(self.planned, question))

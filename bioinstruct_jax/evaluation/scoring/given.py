@@ -14,7 +14,7 @@ def absent(output: Output) -> str:
     """Why there is nothing to read, a key of `REASONS`; empty where there may be something."""
     if output.unfit is not None:
         return TOO_LONG
-    return NO_SERVER if output.problem else ""
+    return NO_SERVER if output.problem and output.text is None else ""
 
 
 def unfinished(output: Output) -> dict[str, int]:

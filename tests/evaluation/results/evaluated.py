@@ -150,10 +150,31 @@ def main() -> None:
     all_of_it = made(asked.items, models=("base", "tuned", "tuned-longer", "tuned-wide", "fifth")[: asked.models])
     report.write(
         UPath(asked.file), "Evaluation", all_of_it.results, all_of_it.comparisons, all_of_it.groups, all_of_it.samples,
-        judge={"model": "a judge", "scores": [{"model": "base", "mean": 3.1}], "agreement": {"kappa": 0.71}},
+        judge=judged(),
         settings="tasks: [medqa]\nseed: 0\n", notes=["Made up: no model answered."],
     )  # fmt: skip
 
 
 if __name__ == "__main__":
     main()
+
+
+def judged(*, trusted: bool | None = True, judge: str = "a judge") -> dict[str, Any]:
+    """What a judge found, as `judging.outcome.told` has it."""
+    value = {"value": 3.25, "low": 2.5, "high": 4.0}
+    names = ("overall", "coherence", "accuracy", "completeness", "safety")
+    one = {"judged": 8, "missing": 1, "blank": 2, "score": value, "criteria": dict.fromkeys(names, value)}
+    pair = {"baseline": "base", "compared": 8, "missing": 0, "wins": 5, "ties": 2, "losses": 1, "changed_with_order": 1}
+    pair |= {"win_rate": {"value": 0.75, "low": None, "high": None}, "sign_test": {"p": 0.21875, "mid_p": 0.125}}
+    return {
+        "judge": {"model": judge},
+        "trusted": trusted,
+        "warnings": ["2 of 30 requests brought no verdict"],
+        "requests": {"planned": 30},
+        "spent": {"dollars": 0.0},
+        "canaries": {"low": 6},
+        "agreement": {"overall": {"kappa": 0.7134}},
+        "position": None,
+        "injection": None,
+        "tasks": {"meqsum": {"items": 9, "models": {"base": one, "tuned": one}, "pairs": {"tuned": pair}}},
+    }

@@ -6,7 +6,7 @@ import pytest
 from upath import UPath
 
 from bioinstruct_jax.evaluation.results import report, sections, words
-from tests.evaluation.results.evaluated import made
+from tests.evaluation.results.evaluated import judged, made
 from tests.generation.pool import HOSTILE
 from tests.reporting.document import Document
 
@@ -24,7 +24,7 @@ def html(one=MADE, **more):
 
 @pytest.fixture(scope="module")
 def document():
-    return Document(html(judge={"model": "<i>", "means": [{"model": "base", "mean": 3.25}]}))
+    return Document(html(judge=judged(judge="<i>")))
 
 
 def rows(document):

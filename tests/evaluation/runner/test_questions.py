@@ -106,8 +106,12 @@ def test_documents_of_restricted_items_say_nothing():
 
     pair = Pair("note 7 of J.D.:12", "<< aspirin >> for [[ pain ]]", "aspirin", "pain", "TrAP", "note 7 of J.D.")
     task = TASKS["i2b2_2010_relations"]
-    assert module.document(pair, task, "test", "i2b2_2010_relations/test/item 3") == "i2b2_2010_relations/test/item 3"
-    assert module.document(pair, replace(task, licence=TASKS["gad"].licence), "test", "r").endswith("note 7 of J.D.")
+    other, seen = replace(pair, document="note 8 of J.D."), dict[str, int]()
+    numbered = [module.document(one, task, "test", "row", seen) for one in (pair, other, pair)]
+    assert numbered == [f"i2b2_2010_relations/test/document {number}" for number in (1, 2, 1)]
+    assert module.document(pair, replace(task, licence=TASKS["gad"].licence), "test", "r", {}).endswith(
+        "note 7 of J.D."
+    )
 
 
 def test_a_choice_is_ranked_among_the_items_own_options(corpora):
