@@ -21,6 +21,7 @@ from bioinstruct_jax.usage import Verb
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from bioinstruct_jax.evaluation.bertscore import Encoder
     from bioinstruct_jax.evaluation.contamination import Tuned
     from bioinstruct_jax.evaluation.runner.evaluating import Evaluated
     from bioinstruct_jax.evaluation.runner.planned import Planned
@@ -128,10 +129,11 @@ def evaluate(job: Evaluate, plan: "list[Planned]", notes: list[str], interrupt: 
     with Progress() as progress:
         for note in notes:
             progress.note(f"note: {note}")
+        encoder = bertscore(job, plan, progress)
         tuned = evaluating.tuning(job.models, job.contamination, plan, progress)
         for name, known in tuned.items():
             notes += [f"{name}: tuned on {source.path}: {source.note}" for source in known.sources if source.note]
-        models = scores(job, plan, out, tuned, progress, notes, interrupt)
+        models = scores(job, plan, out, tuned, encoder, progress, notes, interrupt)
         found = outcome.notes(job, models)
         progress.phase("comparing")
         results = [result for model in models for result in model.results]
@@ -151,11 +153,24 @@ def evaluate(job: Evaluate, plan: "list[Planned]", notes: list[str], interrupt: 
     return 4 if any(model.failed for model in models) else 0
 
 
+def bertscore(job: Evaluate, plan: "list[Planned]", progress: "Progress") -> "Encoder | None":
+    """The encoder for BERTScore; None where it is not computed, or no task is answered in free text."""
+    from bioinstruct_jax.evaluation.scoring import texts
+
+    if job.bertscore is None or not any(one.task.family.name in texts.FAMILIES for one in plan):
+        return None
+    from bioinstruct_jax.inference import encoder
+
+    progress.phase(f"loading {job.bertscore.model} for BERTScore")
+    return encoder.load(job.bertscore)
+
+
 def scores(
     job: Evaluate,
     plan: "list[Planned]",
     out: "Path",
     tuned: "dict[str, Tuned]",
+    encoder: "Encoder | None",
     progress: "Progress",
     notes: list[str],
     interrupt: Interrupt,
@@ -175,7 +190,7 @@ def scores(
             for note in ready.notes:
                 notes.append(f"{model.name}: {note}")
                 progress.note(f"warning: {model.name}: {note}")
-            done.append(evaluating.results(ready, job, plan, out, tuned.get(model.name), progress, rate))
+            done.append(evaluating.results(ready, job, plan, out, tuned.get(model.name), progress, rate, encoder))
     return done
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from bioinstruct_jax import files
 from bioinstruct_jax.evaluation import contamination
+from bioinstruct_jax.evaluation.bertscore import Encoder
 from bioinstruct_jax.evaluation.contamination import Tuned, TuningSource
 from bioinstruct_jax.evaluation.judging.samples import Sample, drawn, judged
 from bioinstruct_jax.evaluation.results import samples
@@ -60,11 +61,13 @@ def results(
     tuned: Tuned | None,
     progress: Progress,
     rate: asking.Rate,
+    encoder: Encoder | None = None,
 ) -> Evaluated:
     """What a model reached in every task, under every protocol in which it can be asked.
 
     Args:
         tuned: the items that stand in what it was tuned on; None: nothing is known of that.
+        encoder: for BERTScore of free text; None: it is not computed.
 
     Raises:
         ValueError: items do not fit its context and are not to count as wrong, its answers belong to other items, or
@@ -87,7 +90,7 @@ def results(
         if asked:
             with SampleFile(files.path(samples_file(out, model, one)), one.task) as file:
                 for protocol in asked:
-                    found.append(_scored(model, job, one, protocol, file, tuned, graded, progress, rate))
+                    found.append(_scored(model, job, one, protocol, file, tuned, graded, progress, rate, encoder))
             written[one.task.name] = file.written
     if not found:
         names, under = (", ".join(some) for some in ([one.task.name for one in plan], job.protocols))
@@ -108,9 +111,10 @@ def _scored(
     graded: dict[str, dict[str, Sample | None]],
     progress: Progress,
     rate: asking.Rate,
+    encoder: Encoder | None,
 ) -> TaskResult:
     task = one.task
-    scorer = table.scorer(task, protocol, answer_form(job, task))
+    scorer = table.scorer(task, protocol, answer_form(job, task), encoder)
     met = tuned.flag(task.name) if tuned else {}
     looked = tuned is not None and tuned.flags(task.name, []) is not None
     tally = Tally(one, protocol, scorer, looked)

@@ -118,6 +118,22 @@ class Judge:
 
 
 @config
+class BertScore:
+    """BERTScore of free text; pip install 'bioinstruct-jax[bertscore]'."""
+
+    model: Annotated[
+        Name, Field(description="encoder of BERT's kind: folder or hub id, as which its name stands in results")
+    ]
+    layer: Annotated[
+        Positive,
+        Field(
+            description="whose vectors are compared; the bert-score package takes 17 of roberta-large, 9 of "
+            "bert-base-uncased, 8 of allenai/scibert_scivocab_uncased, 40 of microsoft/deberta-xlarge-mnli"
+        ),
+    ]
+
+
+@config
 class Contamination:
     """Items that stand in what a model was tuned on."""
 
@@ -168,6 +184,7 @@ class Evaluate:
     models: Annotated[tuple[Model, ...], Field(min_length=1, description="several are compared on the same items")]
     baseline: Annotated[str | None, Field(description="name of the model others are compared with; null: first")] = None
     budget: Annotated[Budget, Field(description="of each model behind a server")] = Budget()
+    bertscore: Annotated[BertScore | None, Field(description="of free text, beside ROUGE; null: not computed")] = None
     judge: Judge = Judge()
     contamination: Contamination = Contamination()
     resamples: Annotated[Positive, Field(ge=100, description="of the bootstrap and of drawn permutations")] = 10_000

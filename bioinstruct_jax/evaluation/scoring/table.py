@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from bioinstruct_jax.evaluation.bertscore import Encoder
 from bioinstruct_jax.evaluation.choice_prompts import likelihood
 from bioinstruct_jax.evaluation.runner.job import Protocol
 from bioinstruct_jax.evaluation.runner.questions import RANKED
@@ -16,11 +17,12 @@ from bioinstruct_jax.preparation.rows import answer_format
 from bioinstruct_jax.tasks.task import Task
 
 
-def scorer(task: Task[Any, Any], protocol: Protocol, form: str) -> Scorer:
+def scorer(task: Task[Any, Any], protocol: Protocol, form: str, encoder: Encoder | None = None) -> Scorer:
     """The scorer of a task's answers.
 
     Args:
         form: of the answer, one of the family's formats; relations are asked for by class.
+        encoder: for BERTScore of free text; None: it is not computed.
 
     Raises:
         ValueError: the task does not know the protocol, or its family the format.
@@ -46,5 +48,5 @@ def scorer(task: Task[Any, Any], protocol: Protocol, form: str) -> Scorer:
     if family == "entities":
         return Mentions(task, form)
     if family in texts.FAMILIES:
-        return Texts(task)
+        return Texts(task, encoder)
     raise ValueError(f"{task.name}: answers of family {family!r} have no scorer; add one to scoring/")

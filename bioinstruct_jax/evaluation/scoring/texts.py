@@ -1,11 +1,13 @@
 """Generated free text against what people wrote: notes, summaries, open answers."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
-from bioinstruct_jax.evaluation import extraction, overlap
+from bioinstruct_jax.evaluation import bertscore, extraction, overlap
+from bioinstruct_jax.evaluation.bertscore import Encoder
 from bioinstruct_jax.evaluation.bootstrap import ratio
 from bioinstruct_jax.evaluation.runner.outputs import Output
 from bioinstruct_jax.evaluation.runner.questions import Question
@@ -17,6 +19,7 @@ from bioinstruct_jax.tasks.task import Task
 
 FAMILIES = ("note", "summary", "open_answer")
 ROUGE = ("rouge1", "rouge2", "rouge_l")
+CUT = "cut for BERTScore"
 
 
 def length_ratio(sums: np.ndarray) -> np.ndarray:
@@ -32,6 +35,9 @@ class Texts:
 
     `version` is raised whenever a score changes for the same texts, so whenever `extraction.VERSION` is.
     `signatures` are sacrebleu's, of BLEU and chrF.
+
+    Args:
+        encoder: for BERTScore, of several right texts that of the highest F1; None: it is not computed.
     """
 
     version = 1
@@ -44,8 +50,8 @@ class Texts:
         **given.REASONS,
     }
 
-    def __init__(self, task: Task[Any, Any]):
-        self._gold = task.family.gold
+    def __init__(self, task: Task[Any, Any], encoder: Encoder | None = None):
+        self._gold, self._encoder = task.family.gold, encoder
 
     def read(self, question: Question, output: Output) -> Reading:
         """A text, whatever it is."""
@@ -67,6 +73,12 @@ class Texts:
         counts["bleu"] = overlap.bleu_counts([gold], [said])[0].tolist()
         counts["chrf"] = overlap.chrf_counts([gold], [said])[0].tolist()
         counts["extraction"] = (answered, 1.0)
+        problems = given.unfinished(output)
+        if self._encoder is not None:
+            meant, cut = _meant(self._encoder, golds, said)
+            scores |= {f"bertscore_{name}": value for name, value in asdict(meant).items()}
+            counts["bertscore"] = (meant.f1, 1.0)
+            problems |= {CUT: 1} if cut else {}
         return Reading(
             said if why == "text" else None,
             gold,
@@ -74,18 +86,22 @@ class Texts:
             scores[self.headline],
             scores | {"extraction_rate": answered},
             counts,
-            given.unfinished(output),
+            problems,
         )
 
     def metrics(self) -> tuple[Metric, ...]:
         """ROUGE-L first."""
         signed = self.signatures()
+        meant = []
+        if self._encoder is not None:
+            meant.append(Metric("bertscore_f1", "BERTScore, F1", "bertscore", ratio, note=self._encoder.note))
         return (
             Metric("rouge_l", "ROUGE-L, F1", "rouge_l", ratio),
             Metric("rouge1", "ROUGE-1, F1", "rouge1", ratio),
             Metric("rouge2", "ROUGE-2, F1", "rouge2", ratio),
             Metric("bleu", "BLEU of the corpus", "bleu", overlap.bleu, unit="points", note=signed["bleu"]),
             Metric("chrf", "chrF2 of the corpus", "chrf", overlap.chrf, unit="points", note=signed["chrf"]),
+            *meant,
             Metric(
                 "length_ratio",
                 "Tokens written over tokens of the reference",
@@ -104,3 +120,13 @@ class Texts:
     def signatures(self) -> dict[str, str]:
         """sacrebleu's own words for how BLEU and chrF are made."""
         return overlap.signatures()
+
+
+def _meant(encoder: Encoder, golds: Sequence[str], said: str) -> tuple[bertscore.Match, bool]:
+    """BERTScore against the best of the references, and whether one of the two texts was too long for the encoder."""
+    if not said:
+        return bertscore.NONE, False
+    output, references = encoder.encode(said), [encoder.encode(gold) for gold in golds]
+    matches = [bertscore.match(one, output) for one in references]
+    best = max(range(len(golds)), key=lambda place: matches[place].f1)
+    return matches[best], bool(output.cut or references[best].cut)

@@ -33,6 +33,8 @@ def test_every_shipped_configuration_is_tested():
         ({"baseline": "other"}, "baseline 'other': the models are model"),
         ({"protocols": ()}, "at least 1 item"),
         ({"judge": {"tasks": ("GENN",)}}, "'GENN' is neither a task nor a group"),
+        ({"bertscore": {"model": "roberta-large"}}, "layer"),
+        ({"bertscore": {"model": "roberta-large", "layer": 0}}, "greater than 0"),
         ({"resamples": 10}, "greater than or equal to 100"),
     ],
 )

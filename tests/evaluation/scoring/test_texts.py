@@ -2,9 +2,11 @@
 
 import random
 
+import numpy as np
 import pytest
 from upath import UPath
 
+from bioinstruct_jax.evaluation.bertscore import Encoded
 from bioinstruct_jax.evaluation.runner.outputs import Output
 from bioinstruct_jax.evaluation.scoring.table import scorer
 from bioinstruct_jax.tasks.table import TASKS
@@ -56,3 +58,29 @@ def test_a_refusal_scores_as_its_text_and_is_no_answer():
     assert scored(one, asked, [Output(text=thought)])[0]["rouge_l"] == 1
     assert one.baselines(["x"], [1]) == {}
     assert "tok:13a" in one.signatures()["bleu"]
+
+
+class Letters:
+    """An encoder by which a token is its first letter; it has room for five."""
+
+    note = "encoder of letters"
+
+    def encode(self, text: str) -> Encoded:
+        words = text.lower().split()
+        rows = np.array([np.eye(128)[ord(word[0])] for word in words[:5]])
+        return Encoded(rows, np.ones(len(rows), bool), max(0, len(words) - 5))
+
+
+def test_bertscore_is_that_of_the_best_reference_and_zero_for_a_blank():
+    # Mutations: the reference of the best ROUGE-L ("the old man"); blank outputs left out; what was cut is not told.
+    asked = [question(TASKS["coreference"], REFERENCES[0])] * 3
+    one = scorer(TASKS["coreference"], "generated", "text", Letters())
+    said = [Output(text=text) for text in ("Man S", " ", "Mrs Smith, Mr Smith and the old man")]
+    found, readings = scored(one, asked, said)
+    assert readings[0].gold == "the old man"
+    assert [each.scores["bertscore_f1"] for each in readings] == pytest.approx([1, 0, 8 / 9])
+    assert found["bertscore_f1"] == pytest.approx(sum(each.scores["bertscore_f1"] for each in readings) / 3)
+    assert {"bertscore_precision", "bertscore_recall"} <= set(readings[1].scores)
+    assert [each.problems for each in readings] == [{}, {}, {"cut for BERTScore": 1}]
+    assert [each.note for each in one.metrics() if each.name == "bertscore_f1"] == ["encoder of letters"]
+    assert "bertscore_f1" not in {each.name for each in scorer(TASKS["medquad"], "generated", "text").metrics()}
