@@ -117,7 +117,7 @@ def tuned(work: Path, side: str, cores: int) -> tuple[int, int]:
     if side == "ours_jax":
         return 1, cores
     tried = {
-        (one["batch"], threads): one["seconds"]
+        (one["batch"], threads): one["cpu" if cores == 1 else "seconds"]
         for threads in sorted({1, cores})
         for one in run(
             work, side, PART, [16, *BATCHES], threads, cores

@@ -139,13 +139,16 @@ def stored_files(folder: Path, rows: int) -> list[str]:
     draw = random.Random(0)
     questions, answers = folder / "corpora" / "medqa", folder / "answers.jsonl"
     questions.mkdir(parents=True)
-    with (questions / "test.jsonl").open("w", encoding="utf-8") as asked, answers.open("w", encoding="utf-8") as said:
+    with (
+        (questions / "phrases_no_exclude_test.jsonl").open("w", encoding="utf-8") as asked,
+        answers.open("w", encoding="utf-8") as said,
+    ):
         for place in range(rows):
             options = {letter: prose(draw, 3) for letter in "ABCD"}
             right, chosen = draw.choice("ABCD"), draw.choice("ABCD")
             row = {"question": f"{prose(draw, 100)} {place}", "options": options, "answer_idx": right}
             asked.write(json.dumps(row | {"answer": options[right]}) + "\n")
-            said.write(json.dumps({"task": "medqa", "id": f"medqa/test/{place}", "output": chosen}) + "\n")
+            said.write(json.dumps({"task": "medqa", "id": f"medqa/test/test:{place + 1}", "output": chosen}) + "\n")
     return [
         f"--out={folder / 'scores'}",
         f"--corpora={folder / 'corpora'}",
