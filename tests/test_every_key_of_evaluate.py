@@ -20,6 +20,8 @@ from tests.evaluation.judging import scripted
 ELSEWHERE = {  # keys whose effect another test shows
     "cache": "test_evaluate.py::test_a_cache_serves_other_evaluations",
     "out": "test_evaluate.py::test_it_leaves_what_it_says",
+    "bertscore.model": "inference/test_encoder.py::test_other_weights_have_another_note",
+    "bertscore.layer": "inference/test_encoder.py::test_scores_are_those_of_the_bert_score_package",
 }
 QUESTION = choice_corpora.MEDQA[1][0]
 HALF = " ".join(QUESTION.split()[:16])
@@ -77,8 +79,8 @@ RUNS: dict[str, Key] = {  # seen by `_run`
     "judge.passes": Key(1, GRADED),
     "judge.pairwise": Key("false", GRADED),
     "judge.canaries": Key(1, GRADED),
-    "judge.budget.dollars": Key(0.0, GRADED | PAID),
-    "judge.budget.tokens": Key(1, GRADED),
+    "judge.budget.dollars": Key(0.0, GRADED | PAID, 3),
+    "judge.budget.tokens": Key(1, GRADED, 3),
 }
 MODEL = {"models.0.runs_on": "jax", "models.0.model": "HOME/model"}
 LOADS: dict[str, Key] = {  # seen by what is loaded

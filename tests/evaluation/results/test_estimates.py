@@ -39,11 +39,13 @@ def test_each_is_what_it_is_alone(seed):
     assert found["acc"].documents < found["acc_items"].documents == 60
 
 
-def test_clean_ones_are_those_of_the_other_items():
-    # Mutation: the flagged kept and the others left out.
+def test_clean_ones_are_those_of_documents_without_a_flagged_item():
+    # Mutations: the flagged kept and the others left out; items left out of a document whose labels are united.
     rows, documents = counts(3)
-    flagged = np.arange(60) % 3 == 0
-    kept = [place for place in range(60) if place % 3]
+    flagged = np.arange(60) % 13 == 0
+    met = {documents[place] for place in range(0, 60, 13)}
+    kept = [place for place in range(60) if documents[place] not in met]
+    assert 0 < len(kept) < 60 - flagged.sum(), "some documents hold both"
     rest = {name: own[kept] for name, own in rows.items()}
     expected = estimates(METRICS, rest, [documents[place] for place in kept], resamples=200)
     assert clean(METRICS, rows, documents, flagged, resamples=200) == expected

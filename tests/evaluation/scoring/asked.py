@@ -18,7 +18,7 @@ def question(task: Task[Any, Any], item: Any, form: str | None = None) -> Questi
     asked, output = task.family.render(item, task, form)
     row = f"{task.name}/test/{item.id}"
     record = Record(id=row, instruction="Do it.", input=asked, output=output, source=task.name)
-    return Question(row, document(item, task, "test", row), item, record, (), form)
+    return Question(row, document(item, task, "test", row, {}), item, record, (), form)
 
 
 def gold(asked: Question) -> Output:
