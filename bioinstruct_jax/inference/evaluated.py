@@ -37,7 +37,26 @@ ANSWERS = 1  # raised whenever a model would answer the same question otherwise 
 
 def ready(model: Model, shared: str | None) -> Local:
     """Load a model; raises ValueError or OSError as `opened.opened`."""
-    return _transformers(model, shared) if model.runs_on == "transformers" else _jax(model, shared)
+    try:
+        local = _transformers(model, shared) if model.runs_on == "transformers" else _jax(model, shared)
+    except ValueError as error:
+        raise ValueError(f"{model.name}: {_keys(str(error))}") from error
+    except OSError as error:
+        raise OSError(f"{model.name}: {_keys(str(error))}") from error
+    if model.adapter is not None and model.model is not None:
+        named = locate.recorded_base(locate.adapter(model.adapter))
+        if named is not None and named.rstrip("/") != str(local.told["model"]).rstrip("/"):
+            local.notes.append(f"its adapter was trained on {named}, and is scored on {local.told['model']}")
+    return local
+
+
+def _keys(said: str) -> str:
+    """An error of loading, with the settings by their names here."""
+    return (
+        said.replace("--base", "models.N.model")
+        .replace("--model", "models.N.model")
+        .replace("--adapter", "models.N.adapter")
+    )
 
 
 def _jax(model: Model, shared: str | None) -> Local:

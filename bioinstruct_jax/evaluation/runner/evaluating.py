@@ -176,8 +176,9 @@ def tuning(
             sources[model.name] = contamination.named(model.tuned_on)
         elif model.runs_on in ("jax", "transformers") and (model.adapter or model.model):
             place = files.path(model.adapter or model.model or "")
-            if place.is_dir():
-                sources[model.name] = contamination.tuning_sources(place)
+            found = contamination.tuning_sources(place) if place.is_dir() else []
+            if model.adapter or any(one.source for one in found):  # of a bare base nothing is expected to be known
+                sources[model.name] = found
     if not any(one.source for some in sources.values() for one in some):
         return {}
     progress.phase("reading the items that tuning data may hold")

@@ -6,6 +6,7 @@ from typing import Any
 
 from upath import UPath
 
+from bioinstruct_jax.evaluation import shots
 from bioinstruct_jax.evaluation.runner import asking, shown
 from bioinstruct_jax.evaluation.runner.job import Evaluate, Protocol
 from bioinstruct_jax.evaluation.runner.questions import Question, chosen_split, protocols, questions
@@ -69,6 +70,8 @@ def planned(job: Evaluate, corpora: UPath) -> tuple[list[Planned], list[str]]:
             continue
         if one := _planned(job, task, corpora, split):
             found.append(one)
+            if job.shots.balanced and one.pool and not shots.pool(task, one.pool[:1]).by_label:
+                notes.append(f"{name}: its shots are drawn freely, as its answers are not one label of few to balance")
         else:
             notes.append(f"{name} is not asked: none of the protocols {', '.join(job.protocols)} suits it")
     if missing:
