@@ -191,6 +191,7 @@ def scores(
                 notes.append(f"{model.name}: {note}")
                 progress.note(f"warning: {model.name}: {note}")
             done.append(evaluating.results(ready, job, plan, out, tuned.get(model.name), progress, rate, encoder))
+        del ready  # or its weights stay while the next model's are loaded
     return done
 
 

@@ -48,3 +48,14 @@ def test_a_second_ctrl_c_ends_at_once_and_a_second_sigterm_does_not():
         _send(signal.SIGINT)
         with pytest.raises(KeyboardInterrupt):
             _send(signal.SIGINT)
+
+
+@pytest.mark.parametrize(("number", "kind"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, Terminated)])
+def test_an_exception_that_somebody_swallowed_is_raised_at_the_next_check(number, kind):
+    # XLA prints what is raised amid its callbacks and goes on. Mutation: `check` that only looks at `armed`.
+    with Interrupt() as interrupt:
+        interrupt.check()
+        with contextlib.suppress(KeyboardInterrupt):
+            _send(number)
+        with pytest.raises(kind):
+            interrupt.check()

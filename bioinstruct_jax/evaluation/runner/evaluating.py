@@ -90,7 +90,7 @@ def results(
         if asked:
             with SampleFile(files.path(samples_file(out, model, one)), one.task) as file:
                 for protocol in asked:
-                    found.append(_scored(model, job, one, protocol, file, tuned, graded, progress, rate, encoder))
+                    found.append(_scored(model, job, one, out, protocol, file, tuned, graded, progress, rate, encoder))
             written[one.task.name] = file.written
     if not found:
         names, under = (", ".join(some) for some in ([one.task.name for one in plan], job.protocols))
@@ -105,6 +105,7 @@ def _scored(
     model: Ready,
     job: Evaluate,
     one: Planned,
+    out: Path,
     protocol: Protocol,
     file: SampleFile,
     tuned: Tuned | None,
@@ -120,7 +121,7 @@ def _scored(
     tally = Tally(one, protocol, scorer, looked)
     progress.phase(f"{model.name}: {task.name}, {protocol}")
     holds = model.keeps and not task.licence.restricted
-    where = asking.cache_file(folder.cache(job, Path(job.out)), model, task.name, protocol)
+    where = asking.cache_file(folder.cache(job, out), model, task.name, protocol)
     unfit: list[str] = []
     with cache.opened(where) if holds else nullcontext(None) as kept:
         answered = asking.outputs(
@@ -156,7 +157,7 @@ def _sample(question: Question, output: Output) -> Sample:
         instruction=record.instruction,
         input=record.input,
         reference=record.output,
-        answer=output.text or "",
+        answer=output.text or output.label or "",
         restricted=record.restricted,
     )
 

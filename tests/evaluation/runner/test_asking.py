@@ -94,3 +94,25 @@ def test_other_settings_are_other_questions(tmp_path):
 def test_an_answer_has_room_for_half_as_much_again_as_the_longest():
     assert asking.most_tokens(1) == asking.FLOOR
     assert asking.most_tokens(3000) == 1516  # 3,000 characters are 1,000 tokens or fewer
+
+
+def test_a_stop_that_was_swallowed_ends_it_at_the_next_answer(tmp_path):
+    # Mutation: `Rate.add` that does not check.
+    def check():
+        raise KeyboardInterrupt
+
+    model = Echo()
+    with Progress(live=False) as progress, pytest.raises(KeyboardInterrupt):
+        list(
+            asking.outputs(
+                model,
+                SimpleNamespace(name="t"),
+                "generated",
+                _questions(10),
+                most=64,
+                kept=None,
+                progress=progress,
+                rate=asking.Rate(10, check),
+            )
+        )
+    assert len(model.asked) <= 1
