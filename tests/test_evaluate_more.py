@@ -120,9 +120,14 @@ def test_no_word_of_restricted_texts_is_written_or_printed(finished, corpora, wo
     assert _found(out, said) == {}
 
     refused = call(
-        *words, "--models.0.runs_on=predictions", "--models.0.endpoint=null", f"--models.0.predictions={out / 'tuned'}"
+        *words,
+        "--models.0.runs_on=predictions",
+        "--models.0.endpoint=null",
+        f"--models.0.predictions={out / 'tuned'}",
+        "--judge.endpoint.limits.attempts=1",
     )
-    assert refused.code == 2
+    assert refused.code == 4, "the judge has gone; log-likelihoods are no texts, and can be read again"
+    assert "rows are no predictions, and are left out" in refused.err
     assert _found(out, refused) == {}
     file = predictions(tmp_path / "said.jsonl", "mednli", {f"p1 {REMITTED}": "neutral"})
     refused = call(
@@ -158,7 +163,7 @@ def test_a_judge_grades_and_its_verdicts_are_shown(words, tmp_path):
         assert call(*words, "--resamples=150").code == 0
         assert len(server.seen) == asked  # the journal has them
         short = call(*words, "--judge.budget.tokens=1", f"--out={tmp_path / 'short'}")
-        assert short.code == 0  # all else is there
+        assert short.code == 3  # all else is there
         assert f"warning: judge: incomplete: 0 of {asked} requests" in short.err
     assert "warning: judge" not in said.err
     told = json.loads((tmp_path / "out" / "comparisons.json").read_text())["judge"]

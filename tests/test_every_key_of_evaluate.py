@@ -182,6 +182,7 @@ def _run(options: dict[str, Any], home: Path, out: Path) -> list[Any]:
     return [said.code, asked, names, scored, compared, verdicts and {**verdicts, "judge": None, "spent": None}]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", RUNS)
 def test_a_key_is_seen_in_what_comes_of_it(home, tmp_path, key):
     # Mutations: `baseline`, `shots.balanced` or `judge.passes` replaced by its default where it is read.
@@ -191,6 +192,7 @@ def test_a_key_is_seen_in_what_comes_of_it(home, tmp_path, key):
     assert before != after
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("given", [FILE | SECOND, SERVER, GRADED], ids=["files", "server", "judge"])
 def test_what_is_not_changed_looks_the_same_twice(home, tmp_path, given):
     # Without this, a look at something random would show a change for any key.
@@ -216,7 +218,7 @@ def test_a_key_of_a_model_reaches_what_is_loaded(home, finished, tmp_path, monke
     monkeypatch.setattr(evaluated.locate, "whole_model", lambda name: name)
     for number, options in enumerate((LOADS[key].given, _changed(key, LOADS[key]))):
         said = evaluations.call(*_words(options, home, FINISHED=str(finished)), f"--out={tmp_path / str(number)}")
-        assert "error: enough" in said.err
+        assert "error: model: enough" in said.err
     assert seen[0] != seen[1]
 
 

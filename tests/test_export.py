@@ -68,10 +68,10 @@ def _loaded(folder: Path) -> torch.nn.Module:
     [
         ("llama2_gqa", "all"),
         ("llama32_tied", "all"),
-        ("biases", "rslora"),
-        ("head_dim", "regex"),
+        pytest.param("biases", "rslora", marks=pytest.mark.slow),
+        pytest.param("head_dim", "regex", marks=pytest.mark.slow),
         ("llama31", "patterns"),
-        ("dynamic", "rslora"),
+        pytest.param("dynamic", "rslora", marks=pytest.mark.slow),
     ],
 )
 def test_transformers_loads_it_with_the_logits_of_base_and_adapter(family, adapter, tmp_path, capsys):

@@ -44,7 +44,9 @@ def _signal(number: int):
     return lambda: os.kill(os.getpid(), number)
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 75), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGTERM, 75), pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow)]
+)
 def test_a_signal_ends_the_run_with_everything_saved(finished, tmp_path, at_step, capsys, number, code):
     # Mutations: the step not saved; the signal seen at the next checkpoint only; handlers left behind.
     file, run = write(tmp_path), tmp_path / "runs" / "run"

@@ -60,7 +60,7 @@ def _gaps(engine, requests, pad):
             yield abs(value - logs[np.arange(len(continuation)), continuation].sum())
 
 
-@pytest.mark.parametrize("sizes", [(1, 1, 1), (2, 2, 2)])
+@pytest.mark.parametrize("sizes", [(1, 1, 1), pytest.param((2, 2, 2), marks=pytest.mark.slow)])
 def test_cached_and_branched_equal_the_uncached_forward(sizes, arrays, adapter):
     # Mutations: the ring's roll off by one; a slot's old positions kept when it is refilled; positions not raised by
     # one a step; a choice that sees the choice before it; the first token of a choice predicted from its own column.
