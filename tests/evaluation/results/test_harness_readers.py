@@ -16,7 +16,7 @@ from bioinstruct_jax.evaluation.runner.questions import Question
 from bioinstruct_jax.tasks.table import TASKS
 from tests.benchmarks import harness
 from tests.evaluation import choice_corpora
-from tests.evaluation.results import made
+from tests.evaluation.results import by_hand as made
 
 pytestmark = pytest.mark.slow  # importing the harness takes seconds
 pytest.importorskip("lm_eval")
