@@ -61,6 +61,7 @@ def test_a_signal_ends_the_run_with_everything_saved(finished, tmp_path, at_step
         assert (run / name).read_bytes() == (finished / name).read_bytes(), name
 
 
+@pytest.mark.slow
 def test_a_second_ctrl_c_ends_the_run_at_once(finished, tmp_path, at_step):
     file, run = write(tmp_path), tmp_path / "runs" / "run"
 

@@ -47,7 +47,7 @@ def _assert_learned(this: Ready, shape: str) -> None:
     assert_same(expected[0], found[0], rtol=2e-5)
 
 
-QUICK = [("splash", "grouped", "full"), ("triton", "grouped", "full")]
+QUICK = [("splash", "grouped", "full")]
 CASES = [
     pytest.param(kernel, shape, remat, marks=() if (kernel, shape, remat) in QUICK else pytest.mark.slow)
     for kernel in KERNELS

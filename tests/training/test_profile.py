@@ -102,7 +102,7 @@ def test_seconds_a_step_on_each_device():
     assert table([], kind_of, steps=1, seconds=1.0)["host"] == 1
 
 
-@pytest.mark.parametrize(("after", "steps", "recorded"), [(1, 2, 2), (4, 5, 2)])
+@pytest.mark.parametrize(("after", "steps", "recorded"), [pytest.param(1, 2, 2, marks=pytest.mark.slow), (4, 5, 2)])
 def test_a_window_of_a_run(tmp_path, finished, after, steps, recorded):
     # The second window is longer than the run. Mutations: the first step recorded too; a window left open.
     file = write(
