@@ -12,6 +12,12 @@ from bioinstruct_jax.data.prompts import Piece
 
 Text = str | tuple[Piece, ...]  # raw text, or a prompt as `prompts.render` writes it, with its control tokens
 
+
+def plain(text: Text) -> str:
+    """A prompt as one text, control tokens by their names."""
+    return text if isinstance(text, str) else "".join(piece.text for piece in text)
+
+
 Result = TypeVar("Result", contravariant=True)
 
 

@@ -19,7 +19,7 @@ from upath import UPath
 
 from bioinstruct_jax import files
 from bioinstruct_jax.data import guard, jsonlines, prompts
-from bioinstruct_jax.evaluation.language_model import CompletionRequest, ScoreRequest, Text
+from bioinstruct_jax.evaluation.language_model import CompletionRequest, ScoreRequest, plain
 from bioinstruct_jax.evaluation.runner.job import Protocol
 from bioinstruct_jax.evaluation.runner.outputs import Output
 from bioinstruct_jax.evaluation.runner.questions import Question, choices
@@ -219,11 +219,6 @@ def _arguments(question: Question, asked: Asked, restricted: bool) -> dict[str, 
         }
         for place, one in enumerate(asked)
     }
-
-
-def plain(text: Text) -> str:
-    """A prompt as text, control tokens and all."""
-    return text if isinstance(text, str) else "".join(piece.text for piece in text)
 
 
 def _scores(output: Output, requests: int) -> list[list[str]]:

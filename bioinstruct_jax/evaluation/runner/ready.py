@@ -15,6 +15,7 @@ from bioinstruct_jax.evaluation.language_model import (
     ScoreRequest,
     Text,
     TooLong,
+    plain,
 )
 from bioinstruct_jax.evaluation.models.predictions import Predictions
 from bioinstruct_jax.evaluation.models.server import ServerModel, messages
@@ -162,10 +163,11 @@ class Foretold:
     def answer(
         self, task: Task[Any, Any], protocol: Protocol, asked: Sequence[tuple[Question, Asked]], put: Put
     ) -> None:
+        entities = task.family.name == "entities"
+        labelled = bool(task.labels) and not entities
         for place, (question, _) in enumerate(asked):
             words = task.family.question(question.item)
             output = self.predictions.output(task.name, protocol, question.id, question=words)
-            entities, labelled = task.family.name == "entities", bool(task.labels) and task.family.name != "entities"
             if output and ((output.tags is not None and not entities) or (output.label is not None and not labelled)):
                 kind, needs = ("tags", "label or output") if output.tags is not None else ("a label", "tags or output")
                 raise ValueError(f"{self.name}: {question.id} has {kind}, and its task {task.name} takes {needs}")
@@ -186,15 +188,10 @@ def _pieces(text: Text) -> Any:
     return text if isinstance(text, str) else [[piece.text, piece.control] for piece in text]
 
 
-def shown(text: Text) -> str:
-    """A prompt as one text, control tokens by their names."""
-    return text if isinstance(text, str) else "".join(piece.text for piece in text)
-
-
 def previewed(question: Question, task: Task[Any, Any], protocol: Protocol, template: prompts.Template) -> str:
     """A question for people: the prompt, and behind it what is ranked, or the gold answer."""
     if protocol == "generated":
-        return f"{shown(questions.rendered(question, template))}\n--- gold: {question.record.output}"
+        return f"{plain(questions.rendered(question, template))}\n--- gold: {question.record.output}"
     requests = questions.score_requests(question, task, protocol, template)
     ranked = ", ".join(repr(one.continuation) for one in requests)
-    return f"{shown(requests[0].context)}\n--- ranked: {ranked}; gold: {question.record.output!r}"
+    return f"{plain(requests[0].context)}\n--- ranked: {ranked}; gold: {question.record.output!r}"

@@ -36,7 +36,6 @@ class Tally:
     unanswered: Counter[str] = field(default_factory=Counter)
     problems: Counter[str] = field(default_factory=Counter)
     unfit: int = 0
-    answered: int = 0
 
     def add(self, question: Question, output: Output, reading: Reading, flagged: bool) -> None:
         """Count one item."""
@@ -49,7 +48,6 @@ class Tally:
         self.whys[reading.why] += 1
         self.problems.update(reading.problems)
         self.unfit += output.unfit is not None
-        self.answered += reading.answer is not None
         self.unanswered[reading.why] += reading.answer is None
         if self.planned.task.labels and self.planned.task.family.name != "entities":
             self.golds.append(reading.gold)
@@ -96,7 +94,7 @@ class Tally:
             labels=self.scorer.labels,
             bins=bins,
             unfit=self.unfit,
-            answered=self.answered / max(1, len(self.ids)),
+            answered=(len(self.ids) - self.unanswered.total()) / max(1, len(self.ids)),
             flagged=flagged,
             clean=clean,
             versions={"scorer": self.scorer.version, "extraction": extraction.VERSION, **versions},
