@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field, model_validator
 
 from bioinstruct_jax import files, platforms, settings
-from bioinstruct_jax.config import Float, Int, Natural, Positive, Train, config
+from bioinstruct_jax.config import Float, Int, Natural, Positive, TemplateName, Train, config
 from bioinstruct_jax.evaluation.language_model import Completion, CompletionRequest, TooLong
 from bioinstruct_jax.interrupt import leave
 from bioinstruct_jax.reporting.terminal import harmless, lines, say
@@ -52,7 +52,7 @@ class Chat:
         str | None, Field(min_length=1, description="in PEFT form: its folder, a run folder, bucket URL or hub id")
     ] = None
     template: Annotated[
-        Literal["alpaca", "medtuned", "llama2", "llama3", "tokenizer"] | None,
+        TemplateName | None,
         Field(description="null: the one it was trained with, else the tokenizer's own chat template, else alpaca"),
     ] = None
     system: Annotated[str, Field(description="system text, for templates that have a place for it")] = ""

@@ -4,11 +4,11 @@ The names of a key on the command line (``--optimizer.learning_rate=1e-4``), in 
 `settings.py` reads files and command lines into this tree; nothing else makes one.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field, model_validator
 
-from bioinstruct_jax.config_types import Flag, Float, Fraction, Int, Natural, Positive, config
+from bioinstruct_jax.config_types import Flag, Float, Fraction, Int, Natural, Positive, TemplateName, config
 from bioinstruct_jax.scoring_settings import Scoring
 
 PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
@@ -196,8 +196,8 @@ class Source:
         str, Field(min_length=1, description="'seeds', a file, a folder in hub layout, a bucket URL or a hub id")
     ]
     format: Annotated[
-        Literal["auto", "alpaca", "chat", "csv", "parquet", "hub", "seeds"],
-        Field(description="auto: by the name and first bytes"),
+        Literal["auto", "alpaca", "chat", "csv", "parquet", "hub", "seeds", "text"],
+        Field(description="auto: by the name and first bytes; text: JSON lines with a field text, all of it learned"),
     ] = "auto"
     split: Annotated[str, Field(description="split of a hub data set")] = "train"
     weight: Annotated[
@@ -210,14 +210,14 @@ class Source:
 
     @model_validator(mode="after")
     def _columns(self) -> "Source":
-        known = ("id", "instruction", "input", "output", "category", "system", "messages", "licence")
+        known = ("id", "instruction", "input", "output", "category", "system", "messages", "licence", "text")
         for ours in self.columns:
             if ours not in known:
                 raise ValueError(f"columns: unknown field {ours!r}; the fields are {', '.join(known)}")
         return self
 
 
-TEMPLATES = ("alpaca", "medtuned", "llama2", "llama3", "tokenizer")
+TEMPLATES = get_args(TemplateName)
 
 
 @config
@@ -226,8 +226,11 @@ class Data:
 
     sources: Annotated[tuple[Source, ...], Field(min_length=1, description="what to train on")]
     template: Annotated[
-        Literal["alpaca", "medtuned", "llama2", "llama3", "tokenizer"],
-        Field(description="how a row becomes a prompt; 'tokenizer': its own chat template"),
+        TemplateName,
+        Field(
+            description="how a row becomes a prompt; 'tokenizer': its own chat template; 'text': nothing around it, to "
+            "go on training a base on text"
+        ),
     ] = "alpaca"
     length: Annotated[Positive, Field(ge=8, description="tokens in a row of the batch")] = 2048
     packing: Annotated[Flag, Field(description="several examples in a row, kept apart by segment ids")] = True

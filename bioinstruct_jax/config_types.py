@@ -1,6 +1,6 @@
 """What settings are made of: frozen dataclasses that take no unknown key, and the kinds of their values."""
 
-from typing import Annotated, TypeVar, dataclass_transform
+from typing import Annotated, Literal, TypeVar, dataclass_transform
 
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
@@ -20,3 +20,4 @@ Flag = Annotated[bool, Field(strict=True)]
 Positive = Annotated[Int, Field(gt=0)]
 Natural = Annotated[Int, Field(ge=0)]
 Fraction = Annotated[Float, Field(ge=0, lt=1)]
+TemplateName = Literal["alpaca", "medtuned", "llama2", "llama3", "tokenizer", "text"]

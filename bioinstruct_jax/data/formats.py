@@ -10,7 +10,7 @@ from bioinstruct_jax.data.hub import HUB_ID
 from bioinstruct_jax.data.jsonlines import json_rows
 from bioinstruct_jax.data.records import SourceError
 
-FORMATS = "alpaca, chat, csv, parquet, hub, seeds"
+FORMATS = "alpaca, chat, csv, parquet, hub, seeds, text"
 SUFFIXES = (".json", ".jsonl", ".ndjson", ".csv", ".parquet")
 
 

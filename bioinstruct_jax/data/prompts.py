@@ -128,10 +128,13 @@ def render(record: Record, template: Template, *, with_answer: bool = True) -> l
     each message, as Meta's code does.
 
     Raises:
-      ValueError: the template cannot carry the record's system text or history, or the answer is empty.
+      ValueError: the template cannot carry the record's system text or history or its empty instruction, or the answer
+        is empty.
     """
+    if not record.instruction and template.name != "text":
+        raise ValueError(f"template {template.name} needs an instruction; a row of text alone needs template text")
     match template.name:
-        case "alpaca" | "medtuned":
+        case "alpaca" | "medtuned" | "text":
             prompt, answer = _plain(record, template)
         case "llama2":
             prompt, answer = _llama2(record, template)
@@ -150,6 +153,10 @@ def _plain(record: Record, template: Template) -> tuple[list[Piece], list[Piece]
     for name, value in (("a system text", record.system), ("earlier turns", record.history)):
         if value:
             raise ValueError(f"template {template.name} has no place for {name}; choose a chat template")
+    if template.name == "text":
+        prompt = "\n".join(filter(None, (record.instruction, record.input)))
+        pieces = [Piece(f"{prompt}\n")] if prompt else []
+        return [*_bos(template), *pieces], [Piece(record.output, target=True), Piece(template.end, True, True)]
     if template.name == "medtuned":
         form, answer = MEDTUNED_PROMPT, MEDTUNED_ANSWER.format(output=record.output)
     else:

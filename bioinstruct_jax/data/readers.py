@@ -13,7 +13,7 @@ from bioinstruct_jax import files
 from bioinstruct_jax.config import Source
 from bioinstruct_jax.data import formats, guard, hub
 from bioinstruct_jax.data.jsonlines import json_rows
-from bioinstruct_jax.data.records import FIELDS, BadRow, Record, Row, RowError, SourceError, from_fields, from_messages
+from bioinstruct_jax.data.records import FIELDS, BadRow, Record, Row, RowError, SourceError, from_fields, from_messages, from_text
 from bioinstruct_jax.data.seeds import seed_files, seed_records
 from bioinstruct_jax.data.tables import csv_rows, parquet_rows
 from bioinstruct_jax.resources import resource
@@ -114,6 +114,8 @@ def _converted(rows: Iterator[Row], source: Source, form: str) -> Iterator[tuple
                 convert = from_fields
             case "chat":
                 convert = from_messages
+            case "text":
+                convert = from_text
             case _:  # a table tells by its columns
                 fields = row.value if isinstance(row.value, dict) else {}
                 convert = from_messages if messages in fields and instruction not in fields else from_fields

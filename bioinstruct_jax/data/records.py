@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from bioinstruct_jax.data import guard
 
-FIELDS = ("id", "instruction", "input", "output", "category", "system", "messages", "licence")
+FIELDS = ("id", "instruction", "input", "output", "category", "system", "messages", "licence", "text")
 
 
 class SourceError(ValueError):
@@ -95,6 +95,23 @@ def from_fields(row: object, columns: Mapping[str, str], *, default_id: str, sou
         category=_optional(fields, columns, "category").strip(),
         source=source,
         system=_optional(fields, columns, "system"),
+        restricted=guard.is_restricted(_optional(fields, columns, "licence")),
+    )
+
+
+def from_text(row: object, columns: Mapping[str, str], *, default_id: str, source: str) -> Record:
+    """A record of text that answers nothing, from ``text``: its instruction is empty, its output the text.
+
+    ``category``, ``licence`` and ``id`` may be null or absent. Raises RowError with the reason why the row is bad.
+    """
+    fields = _object(row)
+    return Record(
+        id=_id(fields, columns) or default_id,
+        instruction="",
+        input="",
+        output=_required(fields, columns, "text"),
+        category=_optional(fields, columns, "category").strip(),
+        source=source,
         restricted=guard.is_restricted(_optional(fields, columns, "licence")),
     )
 

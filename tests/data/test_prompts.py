@@ -85,7 +85,7 @@ def test_own_template_is_what_transformers_renders(chatml):
 def test_the_prompt_is_the_beginning_and_only_the_last_answer_is_target(name, request, small):
     tokenizer = {"llama3": "llama3", "tokenizer": "chatml"}.get(name)
     form = template(name, request.getfixturevalue(tokenizer) if tokenizer else small)
-    for record in [PLAIN, BARE] if name in ("alpaca", "medtuned") else [PLAIN, BARE, CHAT]:
+    for record in [PLAIN, BARE] if name in ("alpaca", "medtuned", "text") else [PLAIN, BARE, CHAT]:
         prompt, pieces = render(record, form, with_answer=False), render(record, form)
         assert pieces[: len(prompt)] == prompt
         assert not any(piece.target for piece in prompt)
@@ -108,11 +108,23 @@ def test_bos_opens_each_prompt_once(name, request, small):
         assert [index for index, piece in enumerate(pieces) if piece.text == form.bos] == [0]
 
 
-@pytest.mark.parametrize("name", ["alpaca", "medtuned"])
+@pytest.mark.parametrize("name", ["alpaca", "medtuned", "text"])
 @pytest.mark.parametrize(("field", "value"), [("system", "Be brief."), ("history", (("a", "b"),))])
 def test_plain_templates_refuse_what_they_cannot_carry(name, field, value, small):
     with pytest.raises(ValueError, match=f"template {name} has no place for"):
         render(dataclasses.replace(PLAIN, **{field: value}), template(name, small))
+
+
+def test_a_text_is_learned_whole_and_only_by_the_template_for_it(small):
+    record = Record(id="1", instruction="", input="", output="Insulin lowers glucose.")
+    pieces = render(record, template("text", small))
+    assert [(piece.text, piece.target) for piece in pieces] == [
+        (small.bos_token, False),
+        ("Insulin lowers glucose.", True),
+        (small.eos_token, True),
+    ]
+    with pytest.raises(ValueError, match="template alpaca needs an instruction"):
+        render(record, template("alpaca", small))
 
 
 def test_an_empty_output_is_refused(small):

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from bioinstruct_jax.api.settings import Budget, Endpoint
-from bioinstruct_jax.config import Flag, Float, Natural, Positive, config
+from bioinstruct_jax.config import Flag, Float, Natural, Positive, TemplateName, config
 from bioinstruct_jax.tasks.table import TASKS
 from bioinstruct_jax.tasks.task import CATEGORIES
 
@@ -36,7 +36,7 @@ class Model:
         str | None, Field(min_length=1, description="in PEFT form: its folder, a run folder, bucket URL or hub id")
     ] = None
     template: Annotated[
-        Literal["alpaca", "medtuned", "llama2", "llama3", "tokenizer"] | None,
+        TemplateName | None,
         Field(
             description="of prompts; null: the adapter's, else that of the first model that records one, else the "
             "tokenizer's, else alpaca"
