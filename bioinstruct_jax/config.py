@@ -235,7 +235,8 @@ class Data:
     length: Annotated[Positive, Field(ge=8, description="tokens in a row of the batch")] = 2048
     packing: Annotated[Flag, Field(description="several examples in a row, kept apart by segment ids")] = True
     over_length: Annotated[
-        Literal["drop", "truncate_input", "raise"], Field(description="what to do with an example longer than length")
+        Literal["drop", "truncate_input", "raise", "split"],
+        Field(description="what to do with an example longer than length; split: text alone goes on in further rows"),
     ] = "drop"
     on_bad_row: Annotated[
         Literal["report", "raise"], Field(description="report: count it, write it to bad_rows.jsonl, go on")

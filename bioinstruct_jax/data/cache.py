@@ -38,7 +38,7 @@ def cached_rows(
     *,
     length: int,
     packing: bool,
-    over_length: Literal["drop", "truncate_input", "raise"],
+    over_length: Literal["drop", "truncate_input", "raise", "split"],
     cache_dir: str,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> rows.Built:

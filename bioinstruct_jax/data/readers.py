@@ -13,7 +13,17 @@ from bioinstruct_jax import files
 from bioinstruct_jax.config import Source
 from bioinstruct_jax.data import formats, guard, hub
 from bioinstruct_jax.data.jsonlines import json_rows
-from bioinstruct_jax.data.records import FIELDS, BadRow, Record, Row, RowError, SourceError, from_fields, from_messages, from_text
+from bioinstruct_jax.data.records import (
+    FIELDS,
+    BadRow,
+    Record,
+    Row,
+    RowError,
+    SourceError,
+    from_fields,
+    from_messages,
+    from_text,
+)
 from bioinstruct_jax.data.seeds import seed_files, seed_records
 from bioinstruct_jax.data.tables import csv_rows, parquet_rows
 from bioinstruct_jax.resources import resource

@@ -60,15 +60,16 @@ def build(
     *,
     length: int,
     packing: bool,
-    over_length: Literal["drop", "truncate_input", "raise"],
+    over_length: Literal["drop", "truncate_input", "raise", "split"],
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Built:
-    """Encodes and packs records; no example is split and no answer is cut.
+    """Encodes and packs records; no answer is cut, and only text without an instruction is split.
 
     Args:
       length: tokens in a row, S.
       packing: several examples in a row; else one.
-      over_length: what to do with an example of more than `length` tokens.
+      over_length: what to do with an example of more than `length` tokens; with ``split`` text without an instruction
+        goes on in further examples, and others are dropped.
 
     Raises:
       ValueError: an example is longer than `length` and `over_length` is ``raise``.
@@ -76,6 +77,7 @@ def build(
     examples: list[Example] = []
     dropped: dict[str, list[str]] = {}
     truncated: list[str] = []
+    parted: list[str] = []
     for record, encoded in zip(records, encode_all(records, template, tokenizer, on_progress), strict=True):
         if isinstance(encoded, Refused):
             dropped.setdefault(encoded.reason, []).append(encoded.id)
@@ -89,6 +91,9 @@ def build(
         elif over_length == "truncate_input" and (shorter := shorten_input(record, template, tokenizer, length)):
             examples.append(shorter)
             truncated.append(record.id)
+        elif over_length == "split" and not record.instruction:
+            examples += _split(encoded, length)
+            parted.append(record.id)
         else:
             why = "too long even without its input" if over_length == "truncate_input" else "too long"
             dropped.setdefault(f"{why} (more than {length} tokens)", []).append(record.id)
@@ -101,6 +106,7 @@ def build(
         "examples": len(examples),
         "dropped": {reason: _named(ids) for reason, ids in sorted(dropped.items())},
         "truncated": _named(truncated),
+        "split": _named(parted),
         "packing": {
             "rows": len(rows.tokens),
             "length": length,
@@ -111,6 +117,17 @@ def build(
         },
     }
     return Built(rows, report, [[examples[index].id for index in row] for row in plan])
+
+
+def _split(example: Example, length: int) -> list[Example]:
+    """Parts of at most `length` tokens; each begins with the last token of the one before, so no target is lost."""
+    parts = []
+    for number, begin in enumerate(range(0, len(example.tokens) - 1, length - 1), start=1):
+        place = slice(begin, begin + length)
+        weights = example.weights[place].copy()
+        weights[0] = 0  # a target of the part before, or what opens the text
+        parts.append(Example(f"{example.id}#{number}", example.tokens[place], weights))
+    return parts
 
 
 def _named(ids: list[str]) -> dict:

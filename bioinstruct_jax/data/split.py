@@ -55,8 +55,8 @@ def _groups(records: Sequence[Record]) -> dict[str, list[int]]:
 
     keys = []
     for record in records:
-        prompt = f"prompt\n{_normal(record.instruction)}\n{_normal(record.input)}"
         output = f"output\n{_normal(record.output)}"
+        prompt = f"prompt\n{_normal(record.instruction)}\n{_normal(record.input)}" if record.instruction else output
         low, high = sorted((root(parent.setdefault(prompt, prompt)), root(parent.setdefault(output, output))))
         parent[high] = low  # the smallest key of a group is its root, whatever the order of the rows
         keys.append(prompt)

@@ -123,8 +123,11 @@ class Prepare:
         "corpora"
     )
     form: Annotated[
-        Literal["alpaca", "alpaca-json", "chat", "parquet", "hub", "tfds"],
-        Field(description="JSON lines, a JSON array, chat messages, Parquet, a hub folder with data card, ArrayRecord"),
+        Literal["alpaca", "alpaca-json", "chat", "parquet", "hub", "tfds", "text"],
+        Field(
+            description="JSON lines, a JSON array, chat messages, Parquet, a hub folder with data card, ArrayRecord, "
+            "or text alone, to train a base on"
+        ),
     ] = "alpaca"
     shard_rows: Annotated[Positive, Field(description="rows in a file")] = 50_000
     seed: Annotated[Natural, Field(le=2**31 - 1, description="draws wordings, and rows where not all are taken")] = 0

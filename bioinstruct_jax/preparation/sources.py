@@ -108,4 +108,5 @@ def fingerprint(job: Prepare) -> dict[str, str]:
 
 
 def _part(job: Prepare, work: Path, number: int, task: str, split: str, format: str | None) -> Part:
-    return Part(task, split, format, job.seed, job.corpora, work / f"{number:03d}.jsonl")
+    file = work / f"{number:03d}.jsonl"
+    return Part(task, split, format, job.seed, job.corpora, file, text=job.form == "text")

@@ -10,7 +10,7 @@ from array import array
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -30,6 +30,7 @@ class Part:
     Attributes:
         file: where its rows go; local.
         corpora: the user's folder of corpora.
+        text: what an item is about stands as its input, without what the prompt adds: for the form of that name.
     """
 
     task: str
@@ -38,6 +39,7 @@ class Part:
     seed: int
     corpora: str
     file: Path
+    text: bool = False
 
     @property
     def name(self) -> str:
@@ -68,7 +70,7 @@ def write(part: Part) -> int:
     found = rendered(TASKS[part.task], files.path(part.corpora), part.split, seed=part.seed, format=part.format)
     with part.file.open("w", encoding="utf-8") as lines:
         for row in found:
-            sample = row.sample
+            sample = replace(row.sample, input=row.about) if part.text else row.sample
             if NO_TEXT.search(f"{sample.id}{sample.input}{sample.output}"):
                 raise ValueError(
                     f"{part.name}, item {len(numbers) // 3 + 1}: it has a NUL character or half a character (a lone "

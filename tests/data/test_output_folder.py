@@ -18,7 +18,7 @@ from bioinstruct_jax.data import prompts
 from bioinstruct_jax.data.output import claim, folder
 from bioinstruct_jax.data.output.check import check
 from bioinstruct_jax.data.output.errors import OutputError
-from bioinstruct_jax.data.output.shards import COLUMNS, Sink
+from bioinstruct_jax.data.output.shards import COLUMNS, PROSE, Sink
 from bioinstruct_jax.data.readers import read
 from bioinstruct_jax.data.records import Record
 from bioinstruct_jax.data.sample import Sample
@@ -26,9 +26,9 @@ from tests.outputs import CARD, LOCAL, ROW, SECRET, contents, many, put
 
 
 def records(place, split="train"):
-    return [
-        row for shard in check(files.path(place)).splits[split] for row in read(Source(path=f"{place}/{shard.file}"))
-    ]
+    index = check(files.path(place))
+    form = "text" if index.form == "text" else "auto"
+    return [row for shard in index.splits[split] for row in read(Source(path=f"{place}/{shard.file}", format=form))]
 
 
 def record(row, form, source):
@@ -37,6 +37,10 @@ def record(row, form, source):
         return Record(
             instruction=prompts.question(row.instruction, row.input), input="", output=row.output.strip(), **fields
         )
+    if form == "text":
+        parts = [row.input, row.output if row.family in PROSE else ""]
+        text = "\n".join(part for part in parts if part.strip()) or row.instruction
+        return Record(instruction="", input="", output=text, **fields)
     return Record(instruction=row.instruction, input=row.input, output=row.output, **fields)
 
 
@@ -52,7 +56,7 @@ samples = st.builds(
     output=filled,
     category=st.sampled_from(["IE", "QA", "GEN"]),
     source=filled,
-    family=filled,
+    family=filled | st.sampled_from(PROSE),
     split=st.sampled_from(["train", "dev", "test"]),
     licence=st.sampled_from(["open", "restricted"]),
     format=text,

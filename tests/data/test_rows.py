@@ -161,3 +161,22 @@ def test_the_fingerprint_moves_with_everything_that_rows_follow_from():
     ]
     assert len({of(), *changed}) == len(changed) + 1
     assert of() == of([dataclasses.replace(base[0], category="x", source="y"), base[1]])
+
+
+@given(st.integers(9, 60), st.integers(1, 400))
+@settings(max_examples=30)
+def test_text_that_is_split_loses_no_target(length, words):
+    # Mutation: `range(0, ..., length)` in _split: the target at each cut is lost.
+    one = Record(id="long", instruction="", input="", output=" ".join(f"w{n}" for n in range(words)))
+    form = template("text", TOKENIZER)
+    whole = encode(one, form, TOKENIZER)
+    built = build([one], form, TOKENIZER, length=length, packing=False, over_length="split")
+    learned = [
+        int(token)
+        for tokens, weights in zip(built.rows.tokens, built.rows.weights, strict=True)
+        for token in tokens[weights > 0]
+    ]
+    assert learned == whole.tokens[whole.weights > 0].tolist()
+    assert built.report["split"]["count"] == int(len(whole.tokens) > length)
+    kept = build([LONG], FORM, TOKENIZER, length=256, packing=True, over_length="split")
+    assert kept.report["dropped"]

@@ -2,11 +2,11 @@
 rows, and its bytes follow from rows and settings alone."""
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from os import PathLike
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from upath import UPath
 
@@ -14,11 +14,12 @@ from bioinstruct_jax import files
 from bioinstruct_jax.data.output import arrays, claim, index
 from bioinstruct_jax.data.output.card import SPLITS, Card, Tally, licences, readme
 from bioinstruct_jax.data.output.errors import OutputError, refuse_restricted
-from bioinstruct_jax.data.output.shards import JsonShard, ParquetShard, chat, columns
+from bioinstruct_jax.data.output.shards import JsonShard, ParquetShard, chat, columns, text
 from bioinstruct_jax.data.sample import Sample
 
-Form = Literal["alpaca", "alpaca-json", "chat", "parquet", "hub", "tfds"]
+Form = Literal["alpaca", "alpaca-json", "chat", "parquet", "hub", "tfds", "text"]
 FORMS: tuple[Form, ...] = get_args(Form)
+SHAPES: dict[str, Callable[[Sample], dict[str, Any]]] = {"chat": chat, "text": text}  # of JSON rows; else `columns`
 PUBLISHED = ("hub", "tfds")  # made to be passed on: no restricted row, and a data card
 
 
@@ -145,7 +146,7 @@ def _name(form: Form, split: str, place: int) -> str:
 def _begin(file: UPath, form: Form) -> JsonShard | ParquetShard:
     if form in ("hub", "parquet"):
         return ParquetShard(file)
-    return JsonShard(file, shape=chat if form == "chat" else columns, array=form == "alpaca-json")
+    return JsonShard(file, shape=SHAPES.get(form, columns), array=form == "alpaca-json")
 
 
 def _told(name: str, shard: JsonShard | ParquetShard, rows: int) -> index.Shard:

@@ -17,6 +17,7 @@ from bioinstruct_jax.data.records import from_fields
 from bioinstruct_jax.data.sample import Sample
 
 COLUMNS = tuple(field.name for field in fields(Sample))
+PROSE = ("open_answer", "summary", "note")  # families whose answers are sentences
 ROW_GROUP = 1000  # rows in memory at a time, and in a row group of Parquet
 _LINE_ENDS = re.compile("[\x85\u2028\u2029]")  # some readers of lines end one here; JSON itself does not
 
@@ -51,6 +52,19 @@ def chat(sample: Sample) -> dict[str, Any]:
         {"role": "assistant", "content": row.pop("output").strip()},
     ]
     return {"id": row.pop("id"), "messages": said, **row}
+
+
+def text(sample: Sample) -> dict[str, Any]:
+    """A row as text to train a base on: what an item is about, and its answer where that is prose; no instruction.
+
+    Annotations (tags, labels, choices) are left out, so that a base has not met what it is tuned for later.
+
+    Raises OutputError as `columns` does.
+    """
+    row = columns(sample)
+    told = [row["input"], row["output"] if sample.family in PROSE else ""]
+    known = {name: row[name] for name in ("id", "licence", "category", "source", "family", "split")}
+    return {**known, "text": "\n".join(part for part in told if part.strip()) or row["instruction"]}
 
 
 class Sink(io.RawIOBase):
