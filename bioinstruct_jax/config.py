@@ -102,7 +102,12 @@ class Model:
     """The base model."""
 
     weights: Annotated[
-        str, Field(min_length=1, description="'random', or a local folder, bucket URL or hub id in Hugging Face layout")
+        str,
+        Field(
+            min_length=1,
+            description="'random'; 'small', which is shipped (4 million parameters); or a local folder, bucket URL or "
+            "hub id in Hugging Face layout",
+        ),
     ]
     revision: Annotated[str | None, Field(description="branch, tag or commit of a hub id")] = None
     shape: Annotated[

@@ -3,6 +3,15 @@
 from pathlib import Path
 from typing import Literal
 
+BASES = ("small",)  # models that are shipped, by the name that stands for them as model.weights
+
+
+def shipped_base(name: str) -> Path | None:
+    """The folder of the base that is shipped under this name; None if none is, or a folder here is called so."""
+    if name not in BASES or Path(name).exists():
+        return None
+    return resource("configs", f"bases/{name}/config.json").parent
+
 
 def resource(kind: Literal["configs", "seeds"], name: str = "") -> Path:
     """The folder of that kind, or the file ``name`` in it (``tiny.yaml``; folders below are written with ``/``).

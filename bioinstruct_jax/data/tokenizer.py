@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from pydantic import TypeAdapter
 
 from bioinstruct_jax import config, files
-from bioinstruct_jax.resources import resource
+from bioinstruct_jax.resources import resource, shipped_base
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -44,7 +44,7 @@ def load(path: str, revision: str | None = None) -> PreTrainedTokenizerFast:
     """Loads a fast tokenizer and changes nothing in it.
 
     Args:
-      path: ``tiny`` (the one shipped), a local folder, a bucket URL of such a folder, or a hub id.
+      path: ``tiny`` (shipped), the name of a shipped base, a local folder, a bucket URL of such a folder, or a hub id.
       revision: branch, tag or commit of a hub id.
 
     Raises:
@@ -52,6 +52,8 @@ def load(path: str, revision: str | None = None) -> PreTrainedTokenizerFast:
     """
     if path == "tiny":
         tokenizer = _load(str(resource("configs", "tokenizers/tiny/tokenizer.json").parent), path, None)
+    elif (shipped := shipped_base(path)) is not None:
+        tokenizer = _load(str(shipped), path, None)
     elif "://" in path:
         with tempfile.TemporaryDirectory() as folder:
             _fetch(path, Path(folder))

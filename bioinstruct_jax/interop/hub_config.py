@@ -10,6 +10,7 @@ from upath import UPath
 
 from bioinstruct_jax import files
 from bioinstruct_jax.config import RopeScaling, Shape
+from bioinstruct_jax.resources import shipped_base
 
 GENERATION = "generation_config.json"
 TOKENIZER_FILES = (
@@ -69,7 +70,8 @@ def locate(
     """The folder of a base model: a local one, a bucket's, or a hub model's files, which are downloaded.
 
     Args:
-        weights: local folder, bucket URL, or hub id; a local folder wins. ``HF_TOKEN`` opens gated models.
+        weights: local folder, bucket URL, name of a shipped base, or hub id; a local folder wins. ``HF_TOKEN`` opens
+            gated models.
         revision: branch, tag or commit of a hub id.
         setting: what `weights` is called where the user wrote it.
         wanted: patterns of the files to download; those of an adapter are `peft_adapter`'s and the tokenizer's.
@@ -79,7 +81,7 @@ def locate(
         PermissionError: the model is gated and this user has no access.
         ValueError: `weights` is neither a path nor a hub id, or a revision is given for a folder.
     """
-    folder = files.path(weights)
+    folder = files.path(shipped_base(weights) or weights)
     if folder.is_dir():
         if revision is not None:
             raise ValueError(f"a revision, {revision!r}, means nothing for the folder {weights}; leave it out")

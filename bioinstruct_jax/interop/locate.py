@@ -5,6 +5,7 @@ from upath import UPath
 from bioinstruct_jax import files
 from bioinstruct_jax.interop import hub_config
 from bioinstruct_jax.interop.peft_adapter import CONFIG, PROMPT, WEIGHTS
+from bioinstruct_jax.resources import shipped_base
 
 
 def adapter(name: str, *, setting: str = "--adapter") -> UPath:
@@ -60,6 +61,8 @@ def base(name: str | None, adapter: UPath) -> UPath:
         candidates.append(adapter / recorded)
     if candidates[0].name == "base" and (adapter.parent / "config.yaml").exists():
         candidates.append(adapter.parent / "base")
+    if candidates[0].parent.name == "bases" and (shipped := shipped_base(candidates[0].name)) is not None:
+        candidates.append(files.path(shipped))  # it was tuned where the package lies elsewhere
     for folder in candidates:
         if (folder / "config.json").exists():
             return folder

@@ -15,6 +15,7 @@ from bioinstruct_jax.data.dataset import Dataset
 from bioinstruct_jax.interop import hub_config, hub_weights, model_card, peft_adapter
 from bioinstruct_jax.interop.base import Base
 from bioinstruct_jax.model.weights import base_weights, lora_weights
+from bioinstruct_jax.resources import shipped_base
 from bioinstruct_jax.run_folder import RunFolder
 from bioinstruct_jax.training import processes
 from bioinstruct_jax.training.state import by_path
@@ -57,7 +58,7 @@ def save(
             arrays,
             lora=job.lora,
             shape=base.shape,
-            base=str(folder.path / "base") if base.folder is None else job.model.weights,
+            base=_name(job, base, folder.path / "base"),
             revision=job.model.revision,
             tokenizer=data.tokenizer,
             template_record=data.template.record(),
@@ -75,6 +76,13 @@ def save(
     if folder.writes:
         files.write_text(made / "README.md", card)
     return made
+
+
+def _name(job: Train, base: Base, made: UPath) -> str:
+    """By which an adapter names its base; a shipped one by its folder, which other loaders find too."""
+    if base.folder is None:
+        return str(made)
+    return str(base.folder) if shipped_base(job.model.weights) else job.model.weights
 
 
 def _save_model(

@@ -8,7 +8,7 @@ from bioinstruct_jax import files, settings
 from bioinstruct_jax.config import Shape, Train
 from bioinstruct_jax.data import dataset, tokenizer
 from bioinstruct_jax.interop import base
-from bioinstruct_jax.resources import resource
+from bioinstruct_jax.resources import resource, shipped_base
 
 
 def base_shape(job: Train) -> Shape:
@@ -20,7 +20,7 @@ def base_shape(job: Train) -> Shape:
         ValueError: it is said nowhere, or a folder contradicts the settings.
     """
     weights, wanted = job.model.weights, job.model.shape
-    if weights != "random" and files.path(weights).is_dir():
+    if weights != "random" and files.path(shipped_base(weights) or weights).is_dir():
         return base.resolve(job, 0).shape
     if wanted is None:
         if (shipped := _shipped(weights)) is not None:
