@@ -76,10 +76,8 @@ def load(
             texts(records, data.template), config.tokenizer.train_vocab_size, cache_dir=data.cache_dir
         )
         name = "trained on the training records"
-    elif config.tokenizer.path:
-        fast, name = tokenizers.load(config.tokenizer.path), config.tokenizer.path
     else:
-        fast, name = tokenizers.load(config.model.weights, config.model.revision), config.model.weights
+        fast, name = tokenizers.of_job(config), config.tokenizer.path or config.model.weights
     form = template(data.template, fast)
     build = partial(
         cached_rows,

@@ -53,6 +53,15 @@ class Built:
     members: list[list[str]]
 
 
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """The examples that a record gives, each short enough for a row, and how; `reason`: why it was dropped."""
+
+    examples: list[Example]
+    how: Literal["whole", "truncated", "split", "dropped"]
+    reason: str = ""
+
+
 def build(
     records: Sequence[Record],
     template: Template,
@@ -79,24 +88,15 @@ def build(
     truncated: list[str] = []
     parted: list[str] = []
     for record, encoded in zip(records, encode_all(records, template, tokenizer, on_progress), strict=True):
-        if isinstance(encoded, Refused):
-            dropped.setdefault(encoded.reason, []).append(encoded.id)
-        elif len(encoded.tokens) <= length:
-            examples.append(encoded)
-        elif over_length == "raise":
-            raise ValueError(
-                f"record {record.id} has {len(encoded.tokens)} tokens, {len(encoded.tokens) - length} more than "
-                f"data.length {length}; raise data.length or set data.over_length to drop or truncate_input"
-            )
-        elif over_length == "truncate_input" and (shorter := shorten_input(record, template, tokenizer, length)):
-            examples.append(shorter)
-            truncated.append(record.id)
-        elif over_length == "split" and not record.instruction:
-            examples += _split(encoded, length)
-            parted.append(record.id)
-        else:
-            why = "too long even without its input" if over_length == "truncate_input" else "too long"
-            dropped.setdefault(f"{why} (more than {length} tokens)", []).append(record.id)
+        fitted = fit(record, encoded, template, tokenizer, length=length, over_length=over_length)
+        examples += fitted.examples
+        match fitted.how:
+            case "dropped":
+                dropped.setdefault(fitted.reason, []).append(record.id)
+            case "truncated":
+                truncated.append(record.id)
+            case "split":
+                parted.append(record.id)
     lengths = [len(example.tokens) for example in examples]
     plan = pack(lengths, length) if packing else [[index] for index in range(len(examples))]
     rows = _fill(examples, plan, length)
@@ -117,6 +117,37 @@ def build(
         },
     }
     return Built(rows, report, [[examples[index].id for index in row] for row in plan])
+
+
+def fit(
+    record: Record,
+    encoded: Example | Refused,
+    template: Template,
+    tokenizer: PreTrainedTokenizerFast,
+    *,
+    length: int,
+    over_length: Literal["drop", "truncate_input", "raise", "split"],
+) -> Fitted:
+    """What becomes of a record, given what `encode_all` made of it; `length` and `over_length` as in `build`.
+
+    Raises:
+      ValueError: it is longer than `length` and `over_length` is ``raise``.
+    """
+    if isinstance(encoded, Refused):
+        return Fitted([], "dropped", encoded.reason)
+    if len(encoded.tokens) <= length:
+        return Fitted([encoded], "whole")
+    if over_length == "raise":
+        raise ValueError(
+            f"record {record.id} has {len(encoded.tokens)} tokens, {len(encoded.tokens) - length} more than "
+            f"data.length {length}; raise data.length or set data.over_length to drop or truncate_input"
+        )
+    if over_length == "truncate_input" and (shorter := shorten_input(record, template, tokenizer, length)):
+        return Fitted([shorter], "truncated")
+    if over_length == "split" and not record.instruction:
+        return Fitted(_split(encoded, length), "split")
+    why = "too long even without its input" if over_length == "truncate_input" else "too long"
+    return Fitted([], "dropped", f"{why} (more than {length} tokens)")
 
 
 def _split(example: Example, length: int) -> list[Example]:

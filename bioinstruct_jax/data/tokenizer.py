@@ -72,6 +72,11 @@ def load(path: str, revision: str | None = None) -> PreTrainedTokenizerFast:
     return tokenizer
 
 
+def of_job(job: config.Train) -> PreTrainedTokenizerFast:
+    """The tokenizer that a training job names, or else its base has; raises as `load`."""
+    return load(job.tokenizer.path) if job.tokenizer.path else load(job.model.weights, job.model.revision)
+
+
 def _load(where: str, path: str, revision: str | None) -> PreTrainedTokenizerFast:
     from transformers import AutoTokenizer, PreTrainedTokenizerFast
 

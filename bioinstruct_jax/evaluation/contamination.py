@@ -21,7 +21,7 @@ from bioinstruct_jax.data.records import Record
 from bioinstruct_jax.evaluation.runner.job import Contamination
 from bioinstruct_jax.evaluation.runner.questions import Question
 from bioinstruct_jax.tasks.compared import Texts, free
-from bioinstruct_jax.tasks.held_out import TESTS, Items
+from bioinstruct_jax.tasks.held_out import TESTS, Items, Met
 from bioinstruct_jax.tasks.task import Task
 
 SETTINGS, DATA = "config.yaml", "data.json"  # of a run folder
@@ -272,10 +272,14 @@ def _look(
     return Looked(one.path, one.run, "read", rows, "; ".join(notes))
 
 
-def _meet(row: Record, index: Items, best: dict[tuple[str, str, str], Hit]) -> None:
+def meets(row: Record, index: Items) -> list[Met]:
+    """Every item that a row meets in any of its turns, as `Items.find` gives them, turn by turn."""
     turns = [(row.instruction, row.input, row.output), *((asked, "", said) for asked, said in row.history)]
-    for turn in turns:
-        for met in index.find(*turn):
-            key = (met.task, met.item, met.test)
-            if key not in best or met.score > best[key].score:
-                best[key] = Hit(met.test, met.score, "" if row.restricted else row.id)
+    return [met for turn in turns for met in index.find(*turn)]
+
+
+def _meet(row: Record, index: Items, best: dict[tuple[str, str, str], Hit]) -> None:
+    for met in meets(row, index):
+        key = (met.task, met.item, met.test)
+        if key not in best or met.score > best[key].score:
+            best[key] = Hit(met.test, met.score, "" if row.restricted else row.id)
