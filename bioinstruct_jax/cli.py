@@ -33,6 +33,13 @@ def evaluate(words: list[str]) -> int:
     return evaluate.main(words)
 
 
+def study(words: list[str]) -> int:
+    """run a grid of both: which instructions help which tasks"""
+    from bioinstruct_jax import study
+
+    return study.main(words)
+
+
 def export(words: list[str]) -> int:
     """merge an adapter into its base, or ask if vLLM takes it"""
     from bioinstruct_jax import export
@@ -59,6 +66,7 @@ VERBS = {
     "prepare": prepare,
     "train": train,
     "evaluate": evaluate,
+    "study": study,
     "plan": plan,
     "export": export,
     "chat": chat,

@@ -146,11 +146,12 @@ def evaluate(job: Evaluate, plan: "list[Planned]", notes: list[str], interrupt: 
             progress.note(f"warning: {note}")
         progress.phase("writing")
         outcome.write(job, plan, out, models, compared, groups, verdicts, tuned, [*found, *notes])
-        folder.finish(out)
+        code = 4 if any(model.failed for model in models) else 0
+        if verdicts and verdicts["ended"]:
+            code = 3 if verdicts["ended"] == "budget" else 4
+        folder.finish(out, code)
     print(outcome.said(out, results, compared, groups))
-    if verdicts and verdicts["ended"]:
-        return 3 if verdicts["ended"] == "budget" else 4
-    return 4 if any(model.failed for model in models) else 0
+    return code
 
 
 def bertscore(job: Evaluate, plan: "list[Planned]", progress: "Progress") -> "Encoder | None":

@@ -70,7 +70,7 @@ class RunFolder:
         """Write down settings that were changed and accepted."""
         file, text = self.path / "config.yaml", settings.dump(job)
         old = settings.loads(file.read_text(encoding="utf-8"), job=Train, where=str(file))
-        if self.writes and settings.changes(_free_to_change(old), _free_to_change(job)):
+        if self.writes and changes(old, job):
             file.write_text(text, encoding="utf-8")
 
     def write_json(self, name: str, value: Any) -> None:
@@ -165,11 +165,8 @@ def open_run(job: Train, *, writes: bool = True, accept_changes: bool = False) -
         )
     folder = path(job.runs_dir) / job.name
     saved = folder / "config.yaml"
-    # A run that failed before its first step binds nobody.
-    if saved.exists() and any((folder / name).exists() for name in ("metrics.jsonl", "checkpoints")):
-        old = settings.loads(saved.read_text(encoding="utf-8"), job=Train, where=str(saved))
-        differences = settings.changes(_free_to_change(old), _free_to_change(job))
-        if differences and not accept_changes:
+    if (old := begun(folder)) is not None:
+        if (differences := changes(old, job)) and not accept_changes:
             raise ValueError(
                 f"the run {folder} was started with other settings ({'; '.join(differences)}). "
                 "Choose another --name, or undo the change to go on with this run, or pass --accept_changes"
@@ -189,6 +186,19 @@ def open_run(job: Train, *, writes: bool = True, accept_changes: bool = False) -
             "processes, a bucket or a shared disk"
         )
     return RunFolder(folder, writes)
+
+
+def begun(folder: UPath) -> Train | None:
+    """The settings of the run that was begun in a folder; None: none was, or none that came to its first step."""
+    saved = folder / "config.yaml"
+    if saved.exists() and any((folder / name).exists() for name in ("metrics.jsonl", "checkpoints")):
+        return settings.loads(saved.read_text(encoding="utf-8"), job=Train, where=str(saved))
+    return None
+
+
+def changes(old: Train, new: Train) -> list[str]:
+    """What differs between the settings of a run and those it would go on with, a line each; not what may change."""
+    return settings.changes(_free_to_change(old), _free_to_change(new))
 
 
 def _free_to_change(job: Train) -> Train:

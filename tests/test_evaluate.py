@@ -44,7 +44,7 @@ def test_it_leaves_what_it_says(both):
     _, out, said = both
     assert said.code == 0, said.err
     assert {file.name for file in out.iterdir()} == {
-        *("base", "tuned", "cache", "config.yaml", "started.json"),
+        *("base", "tuned", "cache", "config.yaml", "started.json", "finished.json"),
         *("report.html", "tables.md", "tables.tex", "comparisons.json"),
     }
     assert samples(out).keys() == {

@@ -9,7 +9,7 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "bioinstruct_jax"
 FILES = sorted(PACKAGE.rglob("*.py"))
-VERBS = {"generate", "prepare", "train", "evaluate", "export", "chat", "plan"}
+VERBS = {"generate", "prepare", "train", "evaluate", "study", "export", "chat", "plan"}
 FRAMEWORKS = {"jax", "jaxlib", "flax", "optax", "orbax", "torch", "tensorflow"}
 FREE = [
     "config",
@@ -31,6 +31,8 @@ FREE = [
     "preparation",
     "prepare",
     "similarity",
+    "studies",
+    "study",
     "tasks",
     "reporting",
 ]

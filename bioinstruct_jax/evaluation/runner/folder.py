@@ -1,6 +1,6 @@
 """The folder of an evaluation.
 
-<out>/  config.yaml  started.json  report.html  tables.md  tables.tex  comparisons.json
+<out>/  config.yaml  started.json  report.html  tables.md  tables.tex  comparisons.json  finished.json
         <model>/results_<date>.json  samples_<task>_<date>.jsonl      in the layout of lm-evaluation-harness
         cache/  what models answered;  judge/ and servers/  journals
 """
@@ -13,7 +13,7 @@ from bioinstruct_jax import files, settings
 from bioinstruct_jax.evaluation.results.samples import stamp
 from bioinstruct_jax.evaluation.runner.job import Evaluate
 
-CONFIG, STARTED, REPORT = "config.yaml", "started.json", "report.html"
+CONFIG, STARTED, FINISHED, REPORT = "config.yaml", "started.json", "finished.json", "report.html"
 MARKDOWN, LATEX, COMPARISONS = "tables.md", "tables.tex", "comparisons.json"
 CACHE, SERVERS, JUDGE = "cache", "servers", "judge"
 
@@ -55,8 +55,12 @@ def started(out: Path) -> datetime:
     return datetime.fromisoformat(said).replace(tzinfo=UTC)
 
 
-def finish(out: Path) -> None:
-    """Take away the files of earlier times that the new ones replace."""
+def finish(out: Path, code: int) -> None:
+    """Take away the files of earlier times that the new ones replace; then note that these are complete.
+
+    Args:
+        code: with which the command ends; not 0 where answers are missing.
+    """
     date = stamp(started(out))
     for pattern in ("results_*.json", "samples_*.jsonl"):
         for file in out.glob(f"*/{pattern}"):
@@ -64,6 +68,17 @@ def finish(out: Path) -> None:
                 file.unlink()
                 if not any(file.parent.iterdir()):
                     file.parent.rmdir()
+    said = {**json.loads((out / STARTED).read_text(encoding="utf-8")), "code": code}
+    files.write_text(files.path(out / FINISHED), json.dumps(said) + "\n")
+
+
+def finished(out: Path) -> bool:
+    """Whether the evaluation that was begun last in this folder came to its end, with every answer."""
+    try:
+        began, ended = (json.loads((out / name).read_text(encoding="utf-8")) for name in (STARTED, FINISHED))
+    except (OSError, ValueError):  # a torn file was being written when the machine died
+        return False
+    return bool(ended == {**began, "code": 0})
 
 
 def cache(job: Evaluate, out: Path) -> Path:

@@ -1,0 +1,99 @@
+"""The ordinary commands that a cell is made of: what anyone can run to repeat it."""
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any, Literal
+
+from bioinstruct_jax import settings, yaml12
+from bioinstruct_jax.config import Train
+from bioinstruct_jax.evaluation.runner.job import Evaluate, Model
+from bioinstruct_jax.studies import arms, folder, learners
+from bioinstruct_jax.studies.grid import Cell
+from bioinstruct_jax.studies.job import Learner, Study
+
+
+@dataclass(frozen=True)
+class Command:
+    """`python -m bioinstruct_jax.<verb> <words>`."""
+
+    verb: Literal["train", "evaluate"]
+    words: tuple[str, ...]
+
+
+def commands(job: Study, cell: Cell) -> list[Command]:
+    """Both commands of a cell that is tuned, the second alone of others. Raises ValueError as `model`."""
+    tuned = [train(job, cell)] if cell.kind == "tuned" else []
+    return [*tuned, evaluate(job, cell)]
+
+
+def line(wanted: Sequence[Command]) -> str:
+    """Commands as one line for a shell; each is run if the one before it ended well."""
+    return " && ".join(shlex.join(["python", "-m", f"bioinstruct_jax.{one.verb}", *one.words]) for one in wanted)
+
+
+def learner(job: Study, cell: Cell) -> Learner:
+    """How the base of a cell is tuned; not for comparators."""
+    return next(one for one in job.models if one.name == cell.model)
+
+
+def train(job: Study, cell: Cell) -> Command:
+    """The training of a tuned cell."""
+    out = folder.place(job)
+    sources = yaml12.inline([{"path": str(arms.file(job, cell))}])
+    own = [f"--name={cell.name}", f"--runs_dir={out / folder.RUNS}", f"--seed={cell.seed}", f"--data.sources={sources}"]
+    one = learner(job, cell)
+    return Command("train", (one.settings, *learners.options(one), *own))
+
+
+def training(job: Study, cell: Cell) -> Train:
+    """The settings that its command leads to. Raises ValueError for settings that cannot be used."""
+    return settings.load(list(train(job, cell).words), learners.TRAIN, Train, settings.NoExtras)[0]
+
+
+def evaluate(job: Study, cell: Cell) -> Command:
+    """The evaluation of a cell; raises ValueError as `model`."""
+    out = folder.place(job)
+    models = yaml12.inline([_given(model(job, cell))])
+    words = (str(out / folder.EVALUATION), f"--out={out / folder.SCORES / cell.name}", f"--models={models}")
+    return Command("evaluate", words)
+
+
+def evaluation(job: Study, cell: Cell) -> Evaluate:
+    """The settings that its command leads to; raises ValueError as `model`."""
+    return replace(job.scored(), out=str(folder.place(job) / folder.SCORES / cell.name), models=(model(job, cell),))
+
+
+def model(job: Study, cell: Cell) -> Model:
+    """The model of a cell, by the cell's name; base and tuned ones are asked in the template of training.
+
+    Raises:
+        ValueError: the settings of training cannot be used, or their base is no folder or hub id by itself.
+    """
+    if cell.kind == "comparator":
+        return next(one for one in job.comparators if one.name == cell.name)
+    one = learner(job, cell)
+    tuning = learners.train_settings(one)
+    if tuning.model.weights == "random":
+        raise ValueError(
+            f"models: {one.name}: {one.settings} has model.weights 'random', which is made anew with each seed; train "
+            "a base first, and give its folder: set {model.weights: runs/NAME/model}"
+        )
+    if tuning.model.revision is not None:
+        raise ValueError(
+            f"models: {one.name}: model.revision {tuning.model.revision!r}: `evaluate` takes no revision; download it, "
+            "and give its folder as model.weights"
+        )
+    place: dict[str, Any] = {"model": tuning.model.weights}
+    if cell.kind == "tuned":
+        run = str(folder.place(job) / folder.RUNS / cell.name)
+        place = {"adapter" if tuning.trainable == "lora" else "model": run}
+    return Model(name=cell.name, template=tuning.data.template, **place)
+
+
+def _given(one: Model) -> dict[str, Any]:
+    """What of a model's settings is not their default."""
+    plain = yaml12.read(settings.dump(one)).value
+    assert isinstance(plain, dict)
+    default = {field.name: getattr(Model(name="m", model="m"), field.name) for field in fields(Model)}
+    return {key: value for key, value in plain.items() if key == "name" or value not in (default[key], [])}
