@@ -3,7 +3,8 @@
 ``samples_<task>_<date>.jsonl`` has a row an item and protocol, those of a protocol together; the protocol is the row's
 ``filter``, which is what the harness calls several readings of one task. Keys and hashes are those of the harness
 0.4.13, and ours stand behind them: ``id``, ``document``, ``answer``, ``gold``, ``why``, ``problems``, ``span``,
-``value``, ``flagged``, and what else `output` needs to give the output back.
+``value``, ``counts`` (what the headline metric sums: `Reading.counts`), ``flagged``, and what else `output` needs to
+give the output back.
 """
 
 import hashlib
@@ -98,6 +99,7 @@ class SampleFile:
         output: Output,
         reading: Reading,
         *,
+        counts: Sequence[float],
         flagged: bool | None = None,
     ) -> None:
         """Writes a row; items are numbered from 0 in each protocol, in the order in which they come.
@@ -105,6 +107,7 @@ class SampleFile:
         Args:
             asked: a request for each choice, or the one that was completed; None: a model whose answers were read from
                 a file was asked nothing, and the question stands there without a template.
+            counts: of the reading, those that the headline metric sums, so that its score follows from the file alone.
             flagged: whether the item stands in what the model was tuned on; None: not looked for.
 
         Raises:
@@ -120,7 +123,7 @@ class SampleFile:
                 f"{self._file.name}: rows of {name!r} come again behind those of {self._filters[-1]!r}; add all of one "
                 "protocol, then all of the next"
             )
-        made = _row(self._item, question, self._task, protocol, asked, output, reading, flagged)
+        made = _row(self._item, question, self._task, protocol, asked, output, reading, counts, flagged)
         line = json.dumps(made, ensure_ascii=False, allow_nan=False) + "\n"
         self._stream.write(line.encode("utf-8", "backslashreplace"))  # half a surrogate pair becomes JSON's escape
         self._hash.update("".join(made[key] for key in ("doc_hash", "prompt_hash", "target_hash")).encode())
@@ -138,6 +141,7 @@ def _row(
     asked: Asked,
     output: Output,
     reading: Reading,
+    counts: Sequence[float],
     flagged: bool | None,
 ) -> Row:
     restricted = task.licence.restricted
@@ -175,6 +179,7 @@ def _row(
         "problems": dict(reading.problems),
         "span": reading.span,
         "value": _finite(reading.value),
+        "counts": [int(count) if float(count).is_integer() else float(count) for count in counts],
         "flagged": flagged,
         "wrote": output.text is not None,
         "finish": output.finish,

@@ -118,7 +118,7 @@ def _scored(
     scorer = table.scorer(task, protocol, answer_form(job, task), encoder)
     met = tuned.flag(task.name) if tuned else {}
     looked = tuned is not None and tuned.flags(task.name, []) is not None
-    tally = Tally(one, protocol, scorer, looked)
+    tally, headline = Tally(one, protocol, scorer, looked), scorer.metrics()[0].counts
     progress.phase(f"{model.name}: {task.name}, {protocol}")
     holds = model.keeps and not task.licence.restricted
     where = asking.cache_file(folder.cache(job, out), model, task.name, protocol)
@@ -130,7 +130,8 @@ def _scored(
         for question, output, asked in answered:
             reading = scorer.read(question, output)
             flagged = question.id in met
-            file.add(question, protocol, asked, output, reading, flagged=flagged if looked else None)
+            counts, known = reading.counts[headline], flagged if looked else None
+            file.add(question, protocol, asked, output, reading, counts=counts, flagged=known)
             tally.add(question, output, reading, flagged)
             if protocol == "generated" and question.id in graded.get(task.name, {}):
                 graded[task.name][question.id] = _sample(question, output)

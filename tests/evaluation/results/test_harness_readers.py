@@ -41,7 +41,12 @@ def out(tmp_path) -> Path:
                 for number in range(4):
                     scored = (made.scores(), made.LIKELY, made.RIGHT)
                     wrote = (made.completion(), made.WROTE, made.READ)
-                    stream.add(made.question(number), protocol, *(wrote if protocol == "generated" else scored))
+                    stream.add(
+                        made.question(number),
+                        protocol,
+                        *(wrote if protocol == "generated" else scored),
+                        counts=(1.0, 1.0),
+                    )
         written[name] = stream.written
     ran = made.ran("pubmedqa", "medqa")
     ran.samples.update(written)
@@ -157,7 +162,7 @@ def test_its_own_files_beside_ours(tmp_path, name):
             scores = {metric: float(row[metric]) for metric in ("acc", "acc_norm")}
             reading = made.Reading(task.family.gold(item), task.family.gold(item), "likeliest", 1.0, scores, {})
             asked = choice_prompts.prompt(task, item).requests()
-            stream.add(question, "harness", asked, output, reading)
+            stream.add(question, "harness", asked, output, reading, counts=(1.0, 1.0))
     for ours, row in zip(samples.read(file), sorted(theirs, key=lambda row: row["doc_id"]), strict=True):
         assert ours.keys() >= row.keys() - {"brier_score"}  # ours rests on a scorer, which this test has none of
         for key in row.keys() - {"doc", "doc_hash", "metrics", "brier_score"}:  # the item is told in our words

@@ -21,7 +21,7 @@ def _write(folder, *rows, task=made.PUBMEDQA) -> UPath:
     file = UPath(folder) / samples.file_name(task.name, made.DATE)
     with SampleFile(file, task) as stream:
         for row in rows:
-            stream.add(*row)
+            stream.add(*row, counts=(1.0, 0.25))
     return file
 
 
@@ -30,7 +30,7 @@ def _sha256(text: str) -> str:
 
 
 def test_a_row_of_log_likelihoods_by_hand(tmp_path):
-    # Mutations: the number of the gold label as target; resps as numbers; hashes of doc without indent.
+    # Mutations: the number of the gold label as target; all counts as int; resps as numbers; doc hashed bare.
     file = _write(tmp_path, (made.question(), "harness", made.scores(), made.LIKELY, made.RIGHT))
     assert file.name == "samples_pubmedqa_2026-03-04T05-06-07.000089.jsonl"
     context = f"Abstract: {made.TEXT}\nAnswer:"
@@ -64,6 +64,7 @@ def test_a_row_of_log_likelihoods_by_hand(tmp_path):
             "problems": {},
             "span": None,
             "value": 1.0,
+            "counts": [1, 0.25],
             "flagged": None,
             "wrote": False,
             "finish": "",
@@ -78,9 +79,13 @@ def test_a_row_of_log_likelihoods_by_hand(tmp_path):
 def test_a_generated_row(tmp_path):
     file = UPath(tmp_path / "rows.jsonl")
     with SampleFile(file, made.PUBMEDQA) as stream:
-        stream.add(made.question(), "generated", made.completion(), made.WROTE, made.READ, flagged=True)
+        stream.add(
+            made.question(), "generated", made.completion(), made.WROTE, made.READ, counts=(1.0, 1.0), flagged=True
+        )
         unread = replace(made.READ, answer=None, value=float("nan"), scores={"acc": float("nan")})
-        stream.add(made.question(1), "generated", made.completion(), Output(text=""), unread, flagged=False)
+        stream.add(
+            made.question(1), "generated", made.completion(), Output(text=""), unread, counts=(0.0,), flagged=False
+        )
     first, second = samples.read(file)
     assert first["target"] == "yes"
     assert first["arguments"]["gen_args_0"]["arg_0"] == f"<s>{made.TEXT}"
@@ -122,8 +127,8 @@ def test_items_are_numbered_in_each_protocol_and_protocols_stand_together(tmp_pa
 def test_what_was_written_is_told(tmp_path):
     file = UPath(tmp_path / "rows.jsonl")
     with SampleFile(file, made.PUBMEDQA) as stream:
-        stream.add(made.question(), "harness", made.scores(), made.LIKELY, made.RIGHT)
-        stream.add(made.question(), "generated", made.completion(), made.WROTE, made.READ)
+        stream.add(made.question(), "harness", made.scores(), made.LIKELY, made.RIGHT, counts=(1.0, 1.0))
+        stream.add(made.question(), "generated", made.completion(), made.WROTE, made.READ, counts=(1.0, 1.0))
     rows = list(samples.read(file))
     hashes = "".join(row["doc_hash"] + row["prompt_hash"] + row["target_hash"] for row in rows)
     assert stream.written == samples.Written("rows.jsonl", 2, _sha256(hashes), ("acc",))  # acc_norm is of one row only
