@@ -125,7 +125,7 @@ def each(
         return [(none, np.zeros(0)) for _ in scores]
     rows, times = np.unique(counts, axis=0, return_counts=True)
     total = times @ rows
-    values = [float(_scores(score, total[None])[0]) for score in scores]
+    values = [float(taken(score, total[None])[0]) for score in scores]
     if documents == 1:
         why = "one document: its spread is unknown"
         return [(Estimate(value, None, None, None, level, method, 1, why), np.zeros(0)) for value in values]
@@ -135,7 +135,7 @@ def each(
     drawn = _resampled(rows, times, scores, resamples, seed)
     found = []
     for score, value, draws in zip(scores, values, drawn, strict=True):
-        left_out = _scores(score, total - rows)  # [U], each of `times` documents
+        left_out = taken(score, total - rows)  # [U], each of `times` documents
         found.append((_estimate(value, left_out, times, draws, level, method), draws))
     return found
 
@@ -193,15 +193,20 @@ def _resampled(rows: np.ndarray, times: np.ndarray, scores: Sequence[Score], res
         if few:
             weights = random.multinomial(documents, times / documents, size)
         else:
-            drawn = of_document[random.integers(documents, size=(size, documents), dtype=np.int32)]
-            drawn += np.arange(size)[:, None] * kinds
-            weights = np.bincount(drawn.ravel(), minlength=size * kinds).reshape(size, kinds)
+            weights = tallied(of_document[random.integers(documents, size=(size, documents), dtype=np.int32)], kinds)
         sums = weights.astype(float) @ rows
-        parts.append([_scores(score, sums) for score in scores])
+        parts.append([taken(score, sums) for score in scores])
     return np.concatenate(parts, axis=1)
 
 
-def _scores(score: Score, sums: np.ndarray) -> np.ndarray:
+def tallied(drawn: np.ndarray, kinds: int) -> np.ndarray:
+    """How often each of so many kinds stands in each row of draws, int [N, M]: [N, kinds]."""
+    places = drawn + np.arange(len(drawn))[:, None] * kinds
+    return np.bincount(places.ravel(), minlength=len(drawn) * kinds).reshape(len(drawn), kinds)
+
+
+def taken(score: Score, sums: np.ndarray) -> np.ndarray:
+    """The scores of sums [..., K]: [...]; raises ValueError where one is no finite number."""
     scores = np.asarray(score(sums), float)
     if scores.shape != sums.shape[:-1] or not np.isfinite(scores).all():
         raise ValueError(

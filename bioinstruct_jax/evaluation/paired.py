@@ -111,9 +111,17 @@ def difference(
         return Difference(estimate, None, None)
     if not len(drawn):
         return Difference(estimate, 1.0 if abs(estimate.value) <= CLOSE else 2 / (resamples + 1), None)
-    fewer = min(int((drawn <= CLOSE).sum()), int((drawn >= -CLOSE).sum()))
     in_errors = estimate.value / estimate.error if estimate.error else None
-    return Difference(estimate, min(1.0, 2 * (fewer + 1) / (resamples + 1)), in_errors)
+    return Difference(estimate, two_sided(drawn), in_errors)
+
+
+def two_sided(drawn: np.ndarray) -> float:
+    """p of no difference, of differences that were drawn, [R]: (fewer + 1) 2 / (R + 1), fewer: on the rarer side of 0.
+
+    What was seen is counted as one of them, so that p is never 0 (Phipson and Smyth, as `Permutation`).
+    """
+    fewer = min(int((drawn <= CLOSE).sum()), int((drawn >= -CLOSE).sum()))
+    return min(1.0, 2 * (fewer + 1) / (len(drawn) + 1))
 
 
 @dataclass(frozen=True)

@@ -261,7 +261,12 @@ def _finite(value: float) -> float | None:
 
 
 def read(file: UPath) -> Iterator[Row]:
-    """The rows of a file, one at a time.
+    """The rows of a file, one at a time; raises as `numbered` does."""
+    return (row for _, row in numbered(file))
+
+
+def numbered(file: UPath) -> Iterator[tuple[int, Row]]:
+    """The rows of a file with their lines, one at a time.
 
     Raises:
         ValueError: names the first line that is no row; of a file whose writing was broken off that is the last one.
@@ -271,7 +276,7 @@ def read(file: UPath) -> Iterator[Row]:
             if one.reason or not isinstance(one.value, dict) or not {"doc_id", "filter"} <= one.value.keys():
                 why = one.reason or "not a row of samples: 'doc_id' or 'filter' is missing"
                 raise ValueError(f"{file}, line {one.line}: {why}; have the evaluation write the file again")
-            yield one.value
+            yield one.line, one.value
 
 
 def output(row: Row) -> Output:
