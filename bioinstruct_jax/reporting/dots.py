@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from bioinstruct_jax.reporting.page import escape
-from bioinstruct_jax.reporting.svg import WIDTH, image, short, text, ticks
+from bioinstruct_jax.reporting.svg import WIDTH, image, px, short, text, ticks
 
 SERIES = 4  # colours, and shapes, there are; a fifth series has the first colour and the second shape
 _LEFT, _RIGHT, _STEP, _HEAD = 150.0, 190.0, 19.0, 22.0
@@ -77,7 +77,7 @@ def dots(
         for kind, value in block.marks:
             told = f"{block.label}, {kind}: {value:.3g}{unit}"
             parts.append(
-                f'<path class="mark{kinds.index(kind) % 2}" d="M{_n(x(value))} {_n(y - 1)}v{_n(tall)}">'
+                f'<path class="mark{kinds.index(kind) % 2}" d="M{px(x(value))} {px(y - 1)}v{px(tall)}">'
                 f"<title>{escape(told)}</title></path>"
             )
         for one in block.dots:
@@ -85,15 +85,15 @@ def dots(
             if bars:
                 colour, (start, end) = series.index(one.series) % SERIES, sorted((x(0), x(one.value)))
                 parts.append(
-                    f'<rect class="fill{colour} pale" x="{_n(start)}" y="{_n(y - _STEP + 3)}" '
-                    f'width="{_n(end - start)}" height="{_n(_STEP - 6)}"/>'
+                    f'<rect class="fill{colour} pale" x="{px(start)}" y="{px(y - _STEP + 3)}" '
+                    f'width="{px(end - start)}" height="{px(_STEP - 6)}"/>'
                 )
             parts += _dot(x, y - _STEP / 2, one, series.index(one.series), block.label)
         y += 9
-        parts.append(f'<path class="grid" d="M0 {_n(y - 6)}H{_n(WIDTH)}"/>')
+        parts.append(f'<path class="grid" d="M0 {px(y - 6)}H{px(WIDTH)}"/>')
     bottom = y - 6
     for tick in ticks(most):
-        parts.insert(0, f'<path class="grid" d="M{_n(x(tick))} {_n(_HEAD - 6)}V{_n(bottom)}"/>')
+        parts.insert(0, f'<path class="grid" d="M{px(x(tick))} {px(_HEAD - 6)}V{px(bottom)}"/>')
         parts.append(text(x(tick), bottom + 14, f"{tick:,g}{unit}", anchor="middle"))
     return image(name, WIDTH, bottom + 22, *_key(series, kinds), *parts)
 
@@ -106,13 +106,13 @@ def reliability(name: str, series: Sequence[tuple[str, Sequence[Point]]]) -> str
     for place in range(6):
         at, said = place / 5, f"{place * 20}%"
         parts += [
-            f'<path class="grid" d="M{_n(_MARGIN)} {_n(low - room * at)}h{_n(room)}"/>',
+            f'<path class="grid" d="M{px(_MARGIN)} {px(low - room * at)}h{px(room)}"/>',
             text(_MARGIN - 6, low - room * at + 4, said, anchor="end"),
             text(_MARGIN + room * at, low + 16, said, anchor="middle"),
         ]
     parts += [
-        f'<path class="axis" d="M{_n(_MARGIN)} {_n(low)}h{_n(room)}"/>',
-        f'<path class="mark1" d="M{_n(_MARGIN)} {_n(low)}L{_n(_MARGIN + room)} {_n(low - room)}"/>',
+        f'<path class="axis" d="M{px(_MARGIN)} {px(low)}h{px(room)}"/>',
+        f'<path class="mark1" d="M{px(_MARGIN)} {px(low)}L{px(_MARGIN + room)} {px(low - room)}"/>',
         text(_MARGIN + room / 2, _SIDE - 14, "how sure: mean probability of the choice taken", anchor="middle"),
         text(14, low - room / 2, "how often right", anchor="middle", turn=-90),
     ]
@@ -120,16 +120,16 @@ def reliability(name: str, series: Sequence[tuple[str, Sequence[Point]]]) -> str
         total = sum(one.weight for one in points) or 1.0
         spots = [(_MARGIN + room * one.across, low - room * one.up) for one in points]
         if spots:
-            path = "L".join(f"{_n(a)} {_n(b)}" for a, b in spots)
+            path = "L".join(f"{px(a)} {px(b)}" for a, b in spots)
             parts.append(f'<path class="thin{place % SERIES}" d="M{path}"/>')
         for one, (a, b) in zip(points, spots, strict=True):
             size = 3 + 9 * (one.weight / total) ** 0.5
-            parts.append(_shape(place, a, b, size, f"{label}: {one.says}"))
+            parts.append(shape(place, a, b, size, f"{label}: {one.says}"))
         y = 30 + 20 * place
-        parts += [_shape(place, _SIDE + 24, y - 4, 6, ""), text(_SIDE + 38, y, short(label, 44))]
+        parts += [shape(place, _SIDE + 24, y - 4, 6, ""), text(_SIDE + 38, y, short(label, 44))]
     y = 30 + 20 * len(series)
     parts += [
-        f'<path class="mark1" d="M{_n(_SIDE + 14)} {_n(y - 4)}h20"/>',
+        f'<path class="mark1" d="M{px(_SIDE + 14)} {px(y - 4)}h20"/>',
         text(_SIDE + 38, y, "as sure as it is right"),
     ]
     return image(name, WIDTH, _SIDE, *parts)
@@ -140,24 +140,24 @@ def _dot(x: Callable[[float], float], y: float, one: Dot, place: int, label: str
     if one.span:
         low, high = x(one.span[0]), x(one.span[1])
         parts.append(
-            f'<path class="span" d="M{_n(low)} {_n(y)}H{_n(high)}M{_n(low)} {_n(y - 4)}v8M{_n(high)} {_n(y - 4)}v8"/>'
+            f'<path class="span" d="M{px(low)} {px(y)}H{px(high)}M{px(low)} {px(y - 4)}v8M{px(high)} {px(y - 4)}v8"/>'
         )
-    parts.append(_shape(place, x(one.value), y, 5.5, f"{label}, {one.series}: {one.says}"))
+    parts.append(shape(place, x(one.value), y, 5.5, f"{label}, {one.series}: {one.says}"))
     parts.append(text(WIDTH - _RIGHT + 12, y + 4, one.says))
     return parts
 
 
-def _shape(place: int, x: float, y: float, size: float, told: str) -> str:
+def shape(place: int, x: float, y: float, size: float, told: str) -> str:
     """A circle, diamond, square or triangle around a place."""
-    colour, shape = place % SERIES, (place + place // SERIES) % SERIES
+    colour, kind = place % SERIES, (place + place // SERIES) % SERIES
     s = size
     path = (
-        f"M{_n(x - s)} {_n(y)}a{_n(s)} {_n(s)} 0 1 0 {_n(2 * s)} 0a{_n(s)} {_n(s)} 0 1 0 {_n(-2 * s)} 0z",
-        f"M{_n(x)} {_n(y - 1.25 * s)}l{_n(1.25 * s)} {_n(1.25 * s)}l{_n(-1.25 * s)} {_n(1.25 * s)}"
-        f"l{_n(-1.25 * s)} {_n(-1.25 * s)}z",
-        f"M{_n(x - 0.9 * s)} {_n(y - 0.9 * s)}h{_n(1.8 * s)}v{_n(1.8 * s)}h{_n(-1.8 * s)}z",
-        f"M{_n(x)} {_n(y - 1.2 * s)}l{_n(1.2 * s)} {_n(2.1 * s)}h{_n(-2.4 * s)}z",
-    )[shape]
+        f"M{px(x - s)} {px(y)}a{px(s)} {px(s)} 0 1 0 {px(2 * s)} 0a{px(s)} {px(s)} 0 1 0 {px(-2 * s)} 0z",
+        f"M{px(x)} {px(y - 1.25 * s)}l{px(1.25 * s)} {px(1.25 * s)}l{px(-1.25 * s)} {px(1.25 * s)}"
+        f"l{px(-1.25 * s)} {px(-1.25 * s)}z",
+        f"M{px(x - 0.9 * s)} {px(y - 0.9 * s)}h{px(1.8 * s)}v{px(1.8 * s)}h{px(-1.8 * s)}z",
+        f"M{px(x)} {px(y - 1.2 * s)}l{px(1.2 * s)} {px(2.1 * s)}h{px(-2.4 * s)}z",
+    )[kind]
     title = f"<title>{escape(told)}</title>" if told else ""
     return f'<path class="dot fill{colour}" d="{path}">{title}</path>'
 
@@ -167,13 +167,9 @@ def _key(series: Sequence[str], kinds: Sequence[str]) -> list[str]:
     parts, x = [], 8.0
     for place, name in enumerate(series):
         said = short(name, 24)
-        parts += [_shape(place, x, 8, 5, ""), text(x + 11, 12, said)]
+        parts += [shape(place, x, 8, 5, ""), text(x + 11, 12, said)]
         x += 30 + 6.6 * len(said)
     for place, name in enumerate(kinds):
-        parts += [f'<path class="mark{place % 2}" d="M{_n(x)} 1v14"/>', text(x + 7, 12, name)]
+        parts += [f'<path class="mark{place % 2}" d="M{px(x)} 1v14"/>', text(x + 7, 12, name)]
         x += 26 + 6.6 * len(name)
     return parts
-
-
-def _n(value: float) -> str:
-    return f"{value:.2f}".rstrip("0").rstrip(".")

@@ -10,7 +10,9 @@ import html
 import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 from upath import UPath
 
@@ -19,7 +21,15 @@ _UNSEEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069"
     "\ufeff\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]"
 )
-_FIGURE = re.compile(r"[-+\u2212<$]?\d[\d,]*(\.\d+)?%?")
+_FIGURE = re.compile(r"[-+\u2212<$]?\d[\d,]*(\.\d+)?%?[*\u2020]?")
+
+
+@dataclass(frozen=True)
+class Link:
+    """A cell of a table that leads to a file or folder beside the page; `to` is its path from there."""
+
+    text: str
+    to: str
 
 
 def page(title: str, sections: Iterable[str]) -> str:
@@ -85,7 +95,7 @@ def folded(summary: str, *parts: str) -> str:
 
 
 def table(head: list[str], rows: Iterable[list[object]], *, broad: bool = False) -> str:
-    """Numbers, and text that is one (1,234; 5.6%; $7), stand to the right; every cell is escaped.
+    """Numbers, and text that is one (1,234; 5.6%; $7; +8.9*), stand to the right; every cell is escaped.
 
     Args:
         broad: it may be wider than the text around it, for many columns.
@@ -124,7 +134,36 @@ def matrix(caption: str, corner: str, columns: Sequence[str], rows: Sequence[tup
     )
 
 
+def differences(
+    caption: str, corner: str, columns: Sequence[str], rows: Sequence[tuple[str, Sequence[tuple[str, int, bool]]]]
+) -> str:
+    """Differences by row and column, blue where something is better and orange where it is worse.
+
+    Args:
+        corner: what rows and columns are.
+        rows: of each cell its text, how strong its colour is (-5 to 5; above 0: better), and whether it is framed.
+    """
+    names = "".join(f'<th scope="col">{escape(name)}</th>' for name in (corner, *columns))
+    body = []
+    for label, cells in rows:
+        made = []
+        for text, strength, framed in cells:
+            kinds = [f"{'gain' if strength > 0 else 'loss'}{abs(strength)}"] if strength else []
+            kinds += ["right"] if framed else []
+            named = f' class="{" ".join(kinds)}"' if kinds else ""
+            made.append(f"<td{named}>{escape(text)}</td>")
+        body.append(f'<tr><th scope="row">{escape(label)}</th>{"".join(made)}</tr>')
+    lines = "\n".join(body)
+    return (
+        f'<div class="wide broad" tabindex="0" role="group" aria-label="{escape("table: " + caption)}">\n'
+        f'<table class="matrix heat"><caption>{escape(caption)}</caption>\n<thead><tr>{names}</tr></thead>\n'
+        f"<tbody>\n{lines}\n</tbody></table></div>"
+    )
+
+
 def _cell(value: object) -> str:
+    if isinstance(value, Link):
+        return f'<td><a href="{escape(quote(value.to))}">{escape(value.text)}</a></td>'
     if isinstance(value, int | float) and not isinstance(value, bool):
         return f'<td class="number">{value:,}</td>'
     text = str(value)

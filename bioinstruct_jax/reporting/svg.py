@@ -49,16 +49,16 @@ def figure(caption: str, chart: str, *, large: bool = False) -> str:
 def image(name: str, width: float, height: float, *parts: str) -> str:
     """The ``<svg>`` around shapes; `name` says what is seen."""
     return (
-        f'<svg viewBox="0 0 {_n(width)} {_n(height)}" role="img" aria-label="{escape(name)}">\n'
+        f'<svg viewBox="0 0 {px(width)} {px(height)}" role="img" aria-label="{escape(name)}">\n'
         f"<title>{escape(name)}</title>\n" + "\n".join(parts) + "\n</svg>"
     )
 
 
 def text(x: float, y: float, words: str, *, anchor: str = "start", turn: float = 0.0, kind: str = "") -> str:
     """Words at a place, turned by so many degrees around it."""
-    turned = f' transform="rotate({_n(turn)} {_n(x)} {_n(y)})"' if turn else ""
+    turned = f' transform="rotate({px(turn)} {px(x)} {px(y)})"' if turn else ""
     named = f' class="{kind}"' if kind else ""
-    return f'<text x="{_n(x)}" y="{_n(y)}" text-anchor="{anchor}"{named}{turned}>{escape(words)}</text>'
+    return f'<text x="{px(x)}" y="{px(y)}" text-anchor="{anchor}"{named}{turned}>{escape(words)}</text>'
 
 
 def bars(name: str, rows: Sequence[Bar], *, most: float | None = None) -> str:
@@ -72,7 +72,7 @@ def bars(name: str, rows: Sequence[Bar], *, most: float | None = None) -> str:
         told = f"{one.label}: {one.says}"
         parts += [
             text(left - 8, y + 15, short(one.label, 26), anchor="end"),
-            f'<rect class="fill0" x="{_n(left)}" y="{_n(y)}" width="{_n(room * one.value / top)}" height="20">'
+            f'<rect class="fill0" x="{px(left)}" y="{px(y)}" width="{px(room * one.value / top)}" height="20">'
             f"<title>{escape(told)}</title></rect>",
         ]
         end = one.value
@@ -80,13 +80,13 @@ def bars(name: str, rows: Sequence[Bar], *, most: float | None = None) -> str:
             low, high = (left + room * value / top for value in one.span)
             y_mid = y + 10
             parts.append(
-                f'<path class="span" d="M{_n(low)} {_n(y_mid)}H{_n(high)}M{_n(low)} {_n(y_mid - 4)}v8'
-                f'M{_n(high)} {_n(y_mid - 4)}v8"/>'
+                f'<path class="span" d="M{px(low)} {px(y_mid)}H{px(high)}M{px(low)} {px(y_mid - 4)}v8'
+                f'M{px(high)} {px(y_mid - 4)}v8"/>'
             )
             end = max(end, one.span[1])
         if one.beside is not None:
             x = left + room * one.beside / top
-            parts.append(f'<path class="fill1" d="M{_n(x)} {_n(y - 1)}l7 11l-7 11l-7 -11z"/>')
+            parts.append(f'<path class="fill1" d="M{px(x)} {px(y - 1)}l7 11l-7 11l-7 -11z"/>')
             end = max(end, one.beside)
         parts.append(text(left + room * end / top + 12, y + 15, one.says))
     return image(name, WIDTH, 16 + len(rows) * step, *parts)
@@ -112,8 +112,8 @@ def histogram(
         span = f"{edges[place]:g} and above" if last else f"{edges[place]:g} to {edges[place + 1]:g}"
         height = (_HEIGHT - _TOP - _BOTTOM) * count / most
         parts.append(
-            f'<rect class="fill0" x="{_n(_LEFT + place * width + 1)}" y="{_n(_HEIGHT - _BOTTOM - height)}" '
-            f'width="{_n(width - 2)}" height="{_n(height)}"><title>{escape(f"{span}: {count:,}")}</title></rect>'
+            f'<rect class="fill0" x="{px(_LEFT + place * width + 1)}" y="{px(_HEIGHT - _BOTTOM - height)}" '
+            f'width="{px(width - 2)}" height="{px(height)}"><title>{escape(f"{span}: {count:,}")}</title></rect>'
         )
     every = math.ceil(len(edges) / 11)
     for place in range(0, len(edges) - open_end, every):
@@ -133,12 +133,12 @@ def lines(name: str, series: Sequence[Line], *, across: str, up: str) -> str:
         parts.append(text(_LEFT + room * tick / right, _HEIGHT - _BOTTOM + 16, f"{tick:,g}", anchor="middle"))
     for place, one in enumerate(series):
         path = "L".join(
-            f"{_n(_LEFT + room * x / right)} {_n(_HEIGHT - _BOTTOM - height * y / most)}" for x, y in one.points
+            f"{px(_LEFT + room * x / right)} {px(_HEIGHT - _BOTTOM - height * y / most)}" for x, y in one.points
         )
         y = _TOP + 10 + 18 * place
         parts += [
             f'<path class="line{place}" d="M{path}"><title>{escape(one.label)}</title></path>' if one.points else "",
-            f'<path class="line{place}" d="M{_n(_LEFT + 12)} {_n(y - 4)}h24"/>',
+            f'<path class="line{place}" d="M{px(_LEFT + 12)} {px(y - 4)}h24"/>',
             text(_LEFT + 42, y, one.label),
         ]
     return image(name, WIDTH, _HEIGHT, *parts)
@@ -151,10 +151,10 @@ def curve(name: str, points: Sequence[tuple[float, float, tuple[float, float]]],
     room, height = WIDTH - _LEFT - _RIGHT, _HEIGHT - _TOP - _BOTTOM
 
     def across_(x: float) -> str:
-        return _n(_LEFT + room * x / right)
+        return px(_LEFT + room * x / right)
 
     def down(y: float) -> str:
-        return _n(_HEIGHT - _BOTTOM - height * y / most)
+        return px(_HEIGHT - _BOTTOM - height * y / most)
 
     parts = [_axes(across, up, most)]
     for tick in ticks(right):
@@ -190,16 +190,16 @@ def _axes(across: str, up: str, most: float) -> str:
     parts = []
     for tick in ticks(most):
         y = bottom - (bottom - _TOP) * tick / most
-        parts.append(f'<path class="grid" d="M{_n(_LEFT)} {_n(y)}H{_n(WIDTH - _RIGHT)}"/>')
+        parts.append(f'<path class="grid" d="M{px(_LEFT)} {px(y)}H{px(WIDTH - _RIGHT)}"/>')
         parts.append(text(_LEFT - 6, y + 4, f"{tick:,g}", anchor="end"))
     parts += [
-        f'<path class="axis" d="M{_n(_LEFT)} {_n(bottom)}H{_n(WIDTH - _RIGHT)}"/>',
+        f'<path class="axis" d="M{px(_LEFT)} {px(bottom)}H{px(WIDTH - _RIGHT)}"/>',
         text((_LEFT + WIDTH - _RIGHT) / 2, _HEIGHT - 8, across, anchor="middle"),
         text(14, (_TOP + bottom) / 2, up, anchor="middle", turn=-90),
     ]
     return "\n".join(parts)
 
 
-def _n(value: float) -> str:
+def px(value: float) -> str:
     """A coordinate: two digits are a hundredth of a pixel."""
     return f"{value:.2f}".rstrip("0").rstrip(".")

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+from collections.abc import Collection
 from html.parser import HTMLParser
 
 
@@ -43,8 +44,11 @@ class Document(HTMLParser):
     def text(self, tag: str) -> str:
         return "".join(text for around, text in self.texts if around == tag)
 
-    def check(self) -> None:
-        """What holds of every report: closed elements, one h1, ids once, names that lead somewhere, a strict policy."""
+    def check(self, links: Collection[str] = ()) -> None:
+        """What holds of every report: closed elements, one h1, ids once, names that lead somewhere, a strict policy.
+
+        It leads to none but `links`, which lie beside it.
+        """
         assert not self._open, self._open
         assert len(self.of("h1")) == 1
         ids = [attrs["id"] for _, attrs in self.elements if "id" in attrs]
@@ -52,7 +56,8 @@ class Document(HTMLParser):
         for _, attrs in self.elements:
             for key in ("aria-labelledby", "aria-describedby", "for"):
                 assert attrs.get(key) in (None, *ids), attrs
-            assert not [key for key in attrs if key.startswith("on") or key in ("style", "href")], attrs
+            assert not [key for key in attrs if key.startswith("on") or key == "style"], attrs
+            assert attrs.get("href") in (None, *links), attrs
             assert (attrs.get("src") or "data:").startswith("data:"), attrs
         labelled = {attrs.get("for") for attrs in self.of("label")}
         assert all(attrs["id"] in labelled for attrs in self.of("input"))

@@ -94,7 +94,7 @@ def _sections(
         if calibration := figures.calibration(results, models):
             yield page.section("Calibration", page.paragraph(_SURE), *calibration)
         yield page.section("Items in the tuning data", *sections.contamination(results))
-        yield page.section("Published scores, for context", *sections.published(results))
+        yield page.section("Published scores, for context", *sections.published([one.task for one in results]))
     if judge is not None:
         yield page.section("Judged by a language model", *judge_tables.tables(judge))
     items = Items(rows, results, baseline)

@@ -253,18 +253,18 @@ def contamination(results: Sequence[TaskResult]) -> list[str]:
     return [page.note(said), page.table(head, rows, broad=True)]
 
 
-def published(results: Sequence[TaskResult]) -> list[str]:
-    """Scores that others published for the same tasks."""
+def published(tasks: Sequence[str]) -> list[str]:
+    """Scores that others published for these tasks; a name that is no task's has none."""
     rows: Rows = [
         [task, figure.model, figure.value, figure.metric, figure.split, figure.source]
-        for task in dict.fromkeys(one.task for one in results)
+        for task in dict.fromkeys(tasks)
         if task in TASKS
         for figure in TASKS[task].figures
     ]
     if not rows:
         return [page.paragraph("None is known for these tasks.")]
     said = (
-        "These are others' figures, as their authors published them; nothing here was measured in this evaluation. "
+        "These are others' figures, as their authors published them; nothing here was measured by us. "
         "Prompts, splits, shots and metrics differ, so they give the order of size and no comparison."
     )
     return [page.note(said), page.table(["task", "model", "their score", "metric", "split", "source"], rows)]

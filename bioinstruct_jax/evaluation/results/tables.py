@@ -29,7 +29,12 @@ _LATEX = {
     "|": r"\textbar{}",
     "[": "{[}",
     "]": "{]}",
+    "\u2212": "$-$",
+    "\u2020": r"\dag{}",
+    "\u2026": r"\ldots{}",
 } | {character: f"\\{character}" for character in "&%$#_{}"}
+# What LaTeX sets without a package, beside ASCII: accented letters but for those that its first fonts lack, and quotes.
+_SET = {chr(code) for code in range(0xC0, 0x100)} - set("ÐÞðþ×÷") | set("‘’“”—")  # noqa: RUF001
 
 
 @dataclass(frozen=True)
@@ -123,14 +128,14 @@ def number(value: float | None, unit: str = "share") -> str:
 
 def markdown(table: Sequence[Line], models: Sequence[str]) -> str:
     """As Markdown, a column of each of `models`, and one of what could be read where anything had to be."""
-    head, body = _cells(table, models, _plain_text)
+    head, body = _cells(table, models, markdown_text)
     rule = ["---" if place < TEXTS else "---:" for place in range(len(head))]
     return "".join(f"| {' | '.join(row)} |\n" for row in (head, rule, *body))
 
 
 def latex(table: Sequence[Line], models: Sequence[str]) -> str:
     """As a LaTeX ``tabular`` that needs the package booktabs."""
-    head, body = _cells(table, models, _tex)
+    head, body = _cells(table, models, latex_text)
     columns = "l" * TEXTS + "r" * (len(head) - TEXTS)
     rows = [" & ".join(row) + r" \\" for row in (head, *body)]
     parts = [rf"\begin{{tabular}}{{{columns}}}", r"\toprule", rows[0], r"\midrule", *rows[1:], r"\bottomrule"]
@@ -156,11 +161,21 @@ def _cells(
     return [escaped(text) for text in head], body
 
 
-def _plain_text(text: str) -> str:
+def markdown_text(text: str) -> str:
     """Text in a cell of Markdown; an interval's brackets make no link."""
     return re.sub(r"([\\|*_`<])", r"\\\1", " ".join(text.split()))
 
 
-def _tex(text: str) -> str:
-    """Text in a cell of LaTeX; a bracket at the beginning of a row would else belong to the line break before it."""
-    return "".join(_LATEX.get(character, character) for character in " ".join(text.split()))
+def latex_text(text: str) -> str:
+    """Text in a cell of LaTeX; a bracket at the beginning of a row would else belong to the line break before it.
+
+    What LaTeX cannot set without more packages stands as its number, e.g. U+03B2.
+    """
+    return "".join(map(_latex, " ".join(text.split())))
+
+
+def _latex(character: str) -> str:
+    if character in _LATEX:
+        return _LATEX[character]
+    set_as_is = character in _SET or (character.isascii() and character.isprintable())
+    return character if set_as_is else f"U+{ord(character):04X}"
