@@ -35,6 +35,7 @@ EXAMPLES = (
     "local --teachers.0.model=MODEL --target=1000",
     "bioinstruct --decontamination.corpora=MY_CORPORA",
     "bioinstruct --audit=200",
+    "bioinstruct --categorise=bio-nlp-umass/bioinstruct --out=generated/published --categories.by=classifier",
 )
 CODES = {"target": 0, "most_requests": 3, "patience": 3, "journal": 3, "budget": 3, "stopped": 4}
 
@@ -55,10 +56,16 @@ class Options:
     ] = False
     audit: Annotated[Natural, Field(description="draw so many accepted rows to blinded sheets for two readers")] = 0
     agreement: Annotated[Flag, Field(description="read the filled sheets: how far the two readers agree")] = False
+    categorise: Annotated[
+        str | None,
+        Field(min_length=1, description="file, folder or hub id of instructions made elsewhere: give them categories"),
+    ] = None
 
     @model_validator(mode="after")
     def _one(self) -> "Options":
-        asked = [name for name in ("preview", "dry_run", "replay", "audit", "agreement") if getattr(self, name)]
+        asked = [
+            name for name in ("preview", "dry_run", "replay", "audit", "agreement", "categorise") if getattr(self, name)
+        ]
         if len(asked) > 1:
             raise ValueError(f"{' and '.join(f'--{name}' for name in asked)}: one at a time")
         return self
@@ -89,6 +96,12 @@ def run(job: Generate, options: Options) -> int:
     from bioinstruct_jax.generation.seeds import seeds
 
     shown = seeds(job)
+    if options.categorise:
+        from bioinstruct_jax.generation.categorise import categorise
+
+        code, said = categorise(job, shown, options.categorise)
+        print(said)
+        return code
     if options.preview:
         preview(job, shown, options.preview)
         return 0

@@ -20,7 +20,7 @@ ROUNDS = 2  # an instruction that an answer left out is asked for once more
 
 
 async def by_teacher(
-    job: Generate, accepted: Sequence[Accepted], seeds: Sequence[Record], client: Client, *, ask: bool
+    job: Generate, accepted: Sequence[Accepted | Record], seeds: Sequence[Record], client: Client, *, ask: bool
 ) -> "Labels":
     """By a teacher with the rubric, in batches; the seeds are asked as well, apart from the others.
 
@@ -82,7 +82,7 @@ def _memo(row: Row, teacher: str, client: Client) -> str:
     return f"category {hashlib.sha256(said.encode()).hexdigest()[:32]}"
 
 
-def by_classifier(accepted: Sequence[Accepted], seeds: Sequence[Record]) -> "Labels":
+def by_classifier(accepted: Sequence[Accepted | Record], seeds: Sequence[Record]) -> "Labels":
     """By the local classifier, trained on the seeds' labels; its accuracy is that of cross-validation."""
     from bioinstruct_jax.generation.classifier import Classifier, cross_validated, examples
 
