@@ -8,7 +8,7 @@ from bioinstruct_jax import schema, settings
 from bioinstruct_jax.config import Lora, Mesh, RopeScaling, Shape, Train
 from bioinstruct_jax.resources import resource
 
-PRESETS = ("llama1_7b", "llama1_13b", "llama2_7b", "llama2_13b", "llama3_1_8b")
+PRESETS = ("llama1_7b", "llama1_13b", "llama2_7b", "llama2_13b", "llama3_1_8b", "llama2_7b_chat", "llama2_13b_chat")
 SIZES = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4}
 TINY = {
     "name": "a",
@@ -41,6 +41,8 @@ def parameters(shape: Shape) -> int:
         ("llama2_7b", 6_738_415_616),
         ("llama2_13b", 13_015_864_320),
         ("llama3_1_8b", 8_030_261_248),
+        ("llama2_7b_chat", 6_738_415_616),
+        ("llama2_13b_chat", 13_015_864_320),
     ],
 )
 def test_presets_have_the_published_size(name, count):
@@ -50,9 +52,9 @@ def test_presets_have_the_published_size(name, count):
 
 def test_presets_differ_where_the_bases_differ():
     facts = {name: preset(name).model.shape for name in PRESETS}
-    assert [shape.max_position_embeddings for shape in facts.values()] == [2048, 2048, 4096, 4096, 131072]
-    assert [shape.rms_norm_eps for shape in facts.values()] == [1e-6, 1e-6, 1e-5, 1e-5, 1e-5]
-    assert [shape.rope_theta for shape in facts.values()] == [1e4, 1e4, 1e4, 1e4, 5e5]
+    assert [shape.max_position_embeddings for shape in facts.values()] == [2048, 2048, 4096, 4096, 131072, 4096, 4096]
+    assert [shape.rms_norm_eps for shape in facts.values()] == [1e-6, 1e-6, 1e-5, 1e-5, 1e-5, 1e-5, 1e-5]
+    assert [shape.rope_theta for shape in facts.values()] == [1e4, 1e4, 1e4, 1e4, 5e5, 1e4, 1e4]
     assert facts["llama3_1_8b"].rope_scaling == RopeScaling(
         rope_type="llama3",
         factor=8.0,
@@ -60,6 +62,19 @@ def test_presets_differ_where_the_bases_differ():
         high_freq_factor=4.0,
         original_max_position_embeddings=8192,
     )
+
+
+@pytest.mark.parametrize("size", ["7b", "13b"])
+def test_a_chat_preset_is_the_plain_one_with_what_its_header_says(size):
+    # Mutation: another rms_norm_eps in one of them.
+    changed = settings.changes(preset(f"llama2_{size}"), preset(f"llama2_{size}_chat"))
+    sections = {line.split(":")[0] for line in changed}
+    allowed = r"name|trainable|model\.weights|lora\..+|data\.(sources\..+|template|over_length)"
+    allowed += (
+        r"|optimizer\.(learning_rate|warmup_steps)|training\.(batch_rows|micro_batches|eval_every|checkpoint_every)"
+    )
+    assert [key for key in sections if not re.fullmatch(allowed, key)] == []
+    assert {"trainable", "model.weights", "data.template", "optimizer.warmup_steps"} <= sections
 
 
 @pytest.mark.parametrize("name", PRESETS)

@@ -36,7 +36,8 @@ def test_the_abstract_step_takes_what_the_run_has_and_gives_it_back():
     ("kind", "platform"), [("TPU v5 lite", "tpu"), ("TPU7x", "tpu"), ("NVIDIA H200", "gpu")], ids=lambda one: one
 )
 @pytest.mark.parametrize(
-    "name", ["tiny", "small_cpu", "llama1_7b", "llama1_13b", "llama2_7b", "llama2_13b", "llama3_1_8b"]
+    "name",
+    ["tiny", "small_cpu", "llama1_7b", "llama1_13b", "llama2_7b", "llama2_13b", "llama3_1_8b", "llama2_7b_chat"],
 )
 def test_every_preset_is_lowered_for_every_kind_of_device_with_none_attached(name, kind, platform, sizes):
     # Mutation: the products of q, k and v left whole over tensor (no program); the reference instead of a kernel.
