@@ -41,6 +41,7 @@ def foretold(corpora, tmp_path) -> list[str]:
 
 
 def test_it_leaves_what_it_says(both):
+    # meditron#29, PMC-LLaMA#19.
     _, out, said = both
     assert said.code == 0, said.err
     assert {file.name for file in out.iterdir()} == {

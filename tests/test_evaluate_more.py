@@ -70,7 +70,7 @@ def test_items_longer_than_the_context_are_counted_and_wrong(finished, words, tm
 
 
 def test_another_template_than_in_training_is_told(finished, words, tmp_path):
-    # Mutation: the notes of `choose_template` dropped.
+    # LlamaFactory#2509, medgemma#37. Mutation: the notes of `choose_template` dropped.
     words += ["--tasks=[pubmedqa]", "--limit=1", "--protocols=[likelihood]", f"--models.0.adapter={finished}"]
     said = call(*words, "--models.0.template=medtuned")
     assert said.code == 0, said.err
@@ -206,7 +206,7 @@ def test_a_judge_elsewhere_is_refused_only_what_it_would_judge(words, tmp_path, 
 
 @pytest.mark.slow
 def test_scores_do_not_depend_on_batch(finished, words, tmp_path):
-    # Mutation: a padded position that is attended to.
+    # lm-eval#3842. Mutation: a padded position that is attended to.
     told = []
     for batch in (1, 32):
         out = tmp_path / str(batch)

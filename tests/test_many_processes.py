@@ -100,6 +100,7 @@ def alone(tmp_path_factory) -> Path:
 
 
 def test_two_processes_train_save_are_told_to_stop_and_resume_as_one_would(alone, tmp_path):
+    # levanter#486, marin#5319.
     # Mutations: every process writes metrics.jsonl; the batch not divided; a save that process 0 alone begins (hangs).
     file = _job(tmp_path / "two", "run")
     processes = _start(file, 2)

@@ -36,7 +36,7 @@ FAULTS = {
 
 
 def test_every_fault_is_asked_again_and_nothing_is_lost_or_done_twice(ask):
-    # Mutation: returning a fault as the reply, or journaling it as an outcome, loses requests.
+    # curator. Mutation: returning a fault as the reply, or journaling it as an outcome, loses requests.
     kinds = list(FAULTS)
 
     def script(seen):

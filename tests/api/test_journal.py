@@ -46,6 +46,7 @@ def test_what_was_written_is_read_again_and_adds_up_to_the_same(tmp_path):
 
 
 def test_cut_anywhere_it_opens_and_only_loses_what_is_behind(tmp_path):
+    # alpaca: a dump that a kill leaves in pieces.
     # Mutation: without the truncation the next line is glued to the torn one, and both are lost.
     fill(tmp_path / "j", 4)
     whole = (tmp_path / "j").read_bytes()

@@ -33,6 +33,7 @@ mix([Source(path="bio-nlp-umass/bioinstruct")], seed=0, on_bad_row="report")
 
 
 def test_a_hub_id_is_loaded_whole_and_without_remote_code(monkeypatch):
+    # lm-eval#3942. Mutation: trust_remote_code=True.
     import datasets
 
     asked = []

@@ -83,6 +83,7 @@ def test_own_template_is_what_transformers_renders(chatml):
 
 @pytest.mark.parametrize("name", TEMPLATES)
 def test_the_prompt_is_the_beginning_and_only_the_last_answer_is_target(name, request, small):
+    # trl#976, trl#6357, unsloth#416.
     tokenizer = {"llama3": "llama3", "tokenizer": "chatml"}.get(name)
     form = template(name, request.getfixturevalue(tokenizer) if tokenizer else small)
     for record in [PLAIN, BARE] if name in ("alpaca", "medtuned", "text") else [PLAIN, BARE, CHAT]:
@@ -98,7 +99,7 @@ def test_the_prompt_is_the_beginning_and_only_the_last_answer_is_target(name, re
 
 @pytest.mark.parametrize("name", TEMPLATES)
 def test_bos_opens_each_prompt_once(name, request, small):
-    # open-r1#462. Mutation: bos twice in _bos
+    # open-r1#462, vllm#27515, NeMo-RL#855. Mutation: bos twice in _bos
     tokenizer = {"llama3": "llama3", "tokenizer": "chatml"}.get(name)
     form = template(name, request.getfixturevalue(tokenizer) if tokenizer else small)
     pieces = render(PLAIN, form)

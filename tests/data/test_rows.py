@@ -92,7 +92,7 @@ def test_over_length_is_dropped_and_named():
 
 
 def test_over_length_is_truncated_in_the_input_and_named():
-    # axolotl#3401. Mutation: Example(id, tokens[:length], weights[:length])
+    # axolotl#3401, alpaca-lora's cutoff of 256. Mutation: Example(id, tokens[:length], weights[:length])
     built = build([LONG, LONG_ANSWER], FORM, TOKENIZER, length=256, packing=True, over_length="truncate_input")
     assert built.report["truncated"] == {"count": 1, "ids": ["r1"]}
     assert built.report["dropped"] == {

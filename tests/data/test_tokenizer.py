@@ -103,7 +103,7 @@ def test_no_eos_is_an_error(small, tmp_path):
 
 
 def test_code_in_a_folder_is_neither_run_nor_asked_about(small, tmp_path):
-    # Mutation: trust_remote_code=True
+    # lm-eval#3942. Mutation: trust_remote_code=True
     path = edited(small, tmp_path, tokenizer_class="Mine", auto_map={"AutoTokenizer": ["mine.Mine", "mine.Mine"]})
     (tmp_path / "mine.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w').close()\nclass Mine: pass\n")
     try:

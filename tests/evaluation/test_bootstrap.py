@@ -1,5 +1,8 @@
 """Errors and intervals: scipy's on the same draws, closed forms, coverage, and what must not matter."""
 
+import multiprocessing
+import os
+import subprocess
 from types import SimpleNamespace
 
 import numpy as np
@@ -100,6 +103,24 @@ def test_neither_order_nor_block_matters(monkeypatch):
     assert bootstrap(counts, f1, resamples=500, seed=6) != found
     monkeypatch.setattr(module, "BLOCK", 100)
     assert bootstrap(counts, f1, resamples=500, seed=5) == found
+
+
+def test_resamples_are_scored_by_the_block_and_in_this_process(monkeypatch):
+    # lm-eval#3135: hung in a pool of processes. Mutation: a score of each resample by itself.
+    def started(*_, **__):
+        raise AssertionError("a process was started")
+
+    for place, name in ((os, "fork"), (subprocess, "Popen"), (multiprocessing.Process, "start")):
+        monkeypatch.setattr(place, name, started)
+    calls = []
+
+    def scored(sums):
+        calls.append(len(np.atleast_2d(sums)))
+        return f1(sums)
+
+    bootstrap(mentions(1, 60), scored, resamples=20_000)
+    assert sum(calls) >= 20_000
+    assert len(calls) < 20
 
 
 def test_twice_the_documents_are_surer_by_the_root_of_two():

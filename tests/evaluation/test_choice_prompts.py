@@ -83,7 +83,7 @@ def test_zero_shot_prompts_are_the_harness_s(corpora, name, context, choices, go
     ],
 )
 def test_shots_stand_in_their_order_with_their_answers(corpora, name, context):
-    # Mutations: the description before each shot, one line end for two, shots the other way round.
+    # lm-eval#3693. Mutations: the description before each shot, one line end for two, shots the other way round.
     items, task = _items(corpora, name), TASKS[name]
     one, shown = {"medmcqa": (2, (1, 0)), "pubmedqa": (2, (1, 0))}.get(name, (1, (2, 0)))
     made = prompt(task, items[one], [items[place] for place in shown])
@@ -94,6 +94,7 @@ def test_shots_stand_in_their_order_with_their_answers(corpora, name, context):
 
 
 def test_an_item_is_never_its_own_shot(corpora):
+    # lm-eval#3978.
     items = _items(corpora, "medqa")
     with pytest.raises(ValueError, match="medqa: item 'test:2' is among its own shots"):
         prompt(TASKS["medqa"], items[1], items)

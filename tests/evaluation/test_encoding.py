@@ -30,6 +30,7 @@ def test_context_and_continuation_are_the_tokens_of_both_together(context, conti
 
 
 def test_bos_stands_once_in_front(tiny):
+    # lm-eval#3347, vllm#27515.
     assert encoding.encode_prompt("a", tiny, bos=True) == [
         tiny.bos_token_id,
         *encoding.encode_prompt("a", tiny, bos=False),

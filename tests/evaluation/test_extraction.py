@@ -182,7 +182,7 @@ TEXTS = st.one_of(
 @example("\\boxed{")
 @example("\u0130 answer: b")
 def test_any_text_is_read(text):
-    # Mutation: `places` without the characters behind the last markup.
+    # lm-eval#2503. Mutation: `places` without the characters behind the last markup.
     for kind, name in (
         ("choice", "drugs"),
         ("choice", "doses"),

@@ -23,7 +23,7 @@ ANSWERS = st.lists(st.integers(0, 3), min_size=1, max_size=30)
 @given(ANSWERS, st.data())
 @settings(max_examples=60)
 def test_shots_are_different_items_and_never_the_item(answers, data):
-    # Mutations: the item not left out, one place drawn twice, the seed not hashed.
+    # lm-eval#3978. Mutations: the item not left out, one place drawn twice, the seed not hashed.
     items = [_item(number, answer) for number, answer in enumerate(answers)]
     item = data.draw(st.sampled_from(items))
     count, seed = data.draw(st.integers(0, len(items) - 1)), data.draw(st.integers(0, 3))

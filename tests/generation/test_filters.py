@@ -67,6 +67,7 @@ def test_every_reason_has_a_sentence():
         ({"instruction": "Explain to a patient what it means that the scan was read as an AI tool would."}, ""),
         ({"instruction": "Use the discharge instructions above the table in the letter."}, ""),
         ({"instruction": "Draw a graph of the image, map the file and draw blood."}, ""),
+        ({"instruction": "β-Blockers: name two that are cardioselective."}, ""),
         ({"text": "The task above was given by the physiotherapist."}, ""),
         ({"instruction": "List the adverse effects of prompt treatment in earlier tasks of the ward."}, ""),
         ({"output": "Der Patient hat seit drei Tagen Fieber und nimmt das Mittel nicht mehr ein."}, "language"),
@@ -78,7 +79,7 @@ def test_every_reason_has_a_sentence():
     ],
 )
 def test_reasons(item, reason):
-    # Mutation: each line fails when its rule is left out.
+    # self-instruct: words and first letters that drop good tasks. Mutation: each line fails when its rule is left out.
     assert found(**item) == reason
 
 

@@ -125,6 +125,7 @@ def test_every_form_of_headings_holds_the_same_texts(form):
 
 
 def test_a_number_alone_in_the_last_line_is_text():
+    # self-instruct and alpaca: the stop string "20." cuts doses.
     # Mutation: every such number is cut off as the next item's.
     text = "Instruction: Copy both doses.\nOutput:\n10.\n20.\n\nInstruction: Copy the dose.\nOutput: 5"
     assert [part.output for part in items(text) if isinstance(part, Item)] == ["10.\n20.", "5"]

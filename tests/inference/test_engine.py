@@ -187,6 +187,7 @@ def test_a_cache_that_shrinks_while_slots_are_live_changes_nothing(arrays, monke
 
 
 def test_scores_do_not_depend_on_batch_order_or_padding(arrays):
+    # lm-eval#3842. Mutation: a padded position that is attended to.
     made, asked = engine(SHAPE, arrays), branches(12, seed=2)
     wanted = [score(made, [one])[0] for one in asked]
     order = np.random.default_rng(0).permutation(len(asked)).tolist()

@@ -107,7 +107,7 @@ def test_what_is_left_out_is_what_transformers_takes(tmp_path):
     ],
 )
 def test_old_and_new_rope_settings_are_the_same(form, tmp_path):
-    # lessons: maxtext#1839, levanter#649. Mutation: reading only rope_scaling; ignoring "type".
+    # maxtext#1839, levanter#649. Mutation: reading only rope_scaling; ignoring "type".
     shape = _read(tmp_path, **form)
     assert shape.rope_theta == 500000.0
     assert shape.rope_scaling == RopeScaling(rope_type="llama3", **LLAMA3)
@@ -159,6 +159,7 @@ def test_no_scaling(form, tmp_path):
     ],
 )
 def test_what_is_not_understood_is_refused_by_name(fields, named, tmp_path):
+    # maxtext#1839, levanter#649, tunix's llama3.
     # Mutations: known fields only, all others ignored; an unknown false taken for harmless.
     with pytest.raises(ValueError, match=named) as raised:
         _read(tmp_path, **fields)

@@ -73,7 +73,7 @@ def test_bfloat16_files_and_targets(tmp_path):
 
 @pytest.mark.slow
 def test_memory_beyond_the_arrays_is_a_layer_and_little_more(tmp_path):
-    # lessons: maxtext#551. Mutations: a stacked weight built from a list of all its layers; whole files read at once.
+    # maxtext#551. Mutations: a stacked weight built from a list of all its layers; whole files read at once.
     layer = loading.write_model(tmp_path, megabytes=600)
     assert len(list(tmp_path.glob("*.safetensors"))) == loading.FILES
     seen = loading.measure("ours", tmp_path)

@@ -47,7 +47,7 @@ def pair(tmp_path) -> tuple[Path, Path]:
     ],
 )
 def test_tensors_are_those_that_peft_merges(family, adapter, stored, tmp_path):
-    # peft#2321, #1043, unsloth#3091: merging in low precision. B A is exact here, so all but the patterns (whose scale
+    # peft#2321, peft#1043, unsloth#3091: low precision. B A is exact here, so all but the patterns (whose scale
     # is folded into B) is equal bit for bit, in float32 and cast.
     # Mutations: W cast to bfloat16 before the sum; no scale; A B instead of B A; alpha / r for rsLoRA; o_proj's A taken
     # as [in, R] (`reshape(merge.adapter.shape)` without to_hub); layer 0 of A for all layers.

@@ -118,7 +118,7 @@ def test_a_fully_tuned_model():
     [(8, None), (16, None), (17, "--max-lora-rank 32"), (64, "--max-lora-rank 64"), (600, "merge it")],
 )
 def test_vllm_advice_for_high_ranks(rank, advice):
-    # lessons: vllm#9280, peft_helper. Mutation: advice from rank 16 on.
+    # vllm#9280. Mutation: advice from rank 16 on.
     text = _card(replace(JOB, lora=Lora(rank=rank)))
     assert ("vLLM" in text) == (advice is not None)
     assert advice is None or advice in text

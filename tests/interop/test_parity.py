@@ -178,6 +178,7 @@ SLIPS = {
 
 @pytest.mark.parametrize("slip", SLIPS)
 def test_a_setting_that_is_read_wrongly_is_a_hundred_tolerances_away(slip, families):
+    # maxtext#1839, levanter#649, tunix's llama3.
     # What makes the parity above worth something: logits, loss and gradients each show it.
     family, change = SLIPS[slip]
     folder, wanted = families(family)

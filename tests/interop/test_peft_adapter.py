@@ -297,7 +297,7 @@ DAMAGE = {
 
 @pytest.mark.parametrize("damage", DAMAGE)
 def test_verify_finds_what_is_not_as_it_was_trained(damage, tmp_path):
-    # lessons: alpaca-lora#293, unsloth#7937. Mutation: comparing key sets only.
+    # alpaca-lora#293, unsloth#7937. Mutation: comparing key sets only.
     change, message = DAMAGE[damage]
     arrays = _random(SMALL, TWO)
     folder = _save(tmp_path, arrays, TWO, SMALL)
@@ -307,7 +307,7 @@ def test_verify_finds_what_is_not_as_it_was_trained(damage, tmp_path):
 
 
 def test_verify_refuses_an_adapter_that_learnt_nothing(tmp_path):
-    # lessons: alpaca-lora#293. Mutation: looking at A and B alike.
+    # alpaca-lora#293, qlora#44. Mutation: looking at A and B alike.
     arrays = {path: array * ("lora_a" in path) for path, array in _random(SMALL, TWO).items()}
     folder = _save(tmp_path, arrays, TWO, SMALL)
     with pytest.raises(ValueError, match="every B is zero"):

@@ -69,7 +69,7 @@ REFUSED = {
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_vllm_does_not_take_and_why(name, tmp_path):
-    # Mutation for each: its rule left out.
+    # vllm#9280, vllm#32599, vllm's peft_helper. Mutation for each: its rule left out.
     config, messages = REFUSED[name]
     found = vllm_check.problems(_made(tmp_path, config))
     assert len(found) == len(messages), found

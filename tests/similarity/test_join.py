@@ -154,6 +154,7 @@ def test_a_text_is_met_among_thousands_that_share_nothing():
 
 
 def test_few_pairs_are_compared(monkeypatch):
+    # alpaca: a pool of processes for each candidate.
     # Of 208,080: texts of 20 to 80 words, and of 3,000, in which words are as frequent as in a language.
     # Mutations: `counted` without `n // 8`; the most frequent elements counted; elements without their occurrence.
     random, compared = np.random.default_rng(0), 0

@@ -76,6 +76,7 @@ def items(draw, *, overlapping=False):
 @settings(max_examples=400)
 @given(items(), st.sampled_from(sorted(FORMS)))
 def test_gold_comes_back(drawn, form):
+    # lm-eval#3887.
     # Mutations: cut at the first " : "; split lines with splitlines(); a dict of token to label; count occurrences of
     # whole mentions only; count them from 0; leave out occurrence for the first one; strip tokens before comparing.
     item, labels = drawn

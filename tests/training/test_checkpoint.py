@@ -354,6 +354,7 @@ def test_what_must_be_saved_is_not_said_to_be_when_it_is_not(opened, this, full_
 
 
 def test_an_error_of_the_background_surfaces_on_the_next_step(opened, this, full_disk):
+    # orbax#605. Mutation: `check` that does not look at what was written.
     with opened() as checkpoints:
         full_disk(True)
         checkpoints.save(1, after(this, 1))

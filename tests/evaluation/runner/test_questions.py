@@ -58,7 +58,7 @@ def test_a_limit_draws_the_same_items_every_time_and_others_by_another_seed(corp
 
 
 def test_shots_are_solved_and_never_the_item_itself(corpora):
-    # lm-evaluation-harness#3978. Mutation: the pool with the item in it is drawn from as it stands.
+    # lm-eval#3978. Mutation: the pool with the item in it is drawn from as it stands.
     pool = [one.item for one in _asked(corpora)]
     for one in _asked(corpora, pool, shots=Shots(count=4)):
         assert len({shot.id for shot in one.shots}) == 4

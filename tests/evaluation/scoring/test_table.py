@@ -51,6 +51,7 @@ def test_the_order_of_items_is_nothing(task, form, draw):
 
 @EVERY
 def test_without_an_answer_everything_is_wrong_and_counted(task, form):
+    # meditron#29, PMC-LLaMA#19. Mutation: an output that cannot be read is left out of the sums.
     one, questions = scorer(task, "generated", form), asked(task, form)
     for output, why in (
         (Output(unfit=(4097, 4096)), "too long"),
@@ -110,6 +111,7 @@ def test_no_output_breaks_a_scorer_or_holds_it_up(task, form, kind):
 @given(st.text(st.characters(codec=None), max_size=60), st.sampled_from(["", "A", "yes", "[", " : B\n", '{"text":']))
 @settings(max_examples=20)
 def test_any_text_is_read(task, form, text, before):
+    # lm-eval#2503.
     for output in (Output(text=before + text), Output(label=text), Output(tags=(text, before))):
         scored(scorer(task, "generated", form), asked(task, form)[:2], [output] * len(asked(task, form)[:2]))
 
