@@ -32,8 +32,17 @@ def test_help_of_a_verb_imports_nothing_heavy(verb):
 
 @pytest.mark.parametrize("verb", list(cli.VERBS))
 @pytest.mark.parametrize("words", [["--sead=1"], ["nowhere.yaml"], ["--name"], ["-x"], ["--seed=[[["], ["", ""]])
-def test_bad_words_end_with_2_and_without_traceback(verb, words):
-    done = command("-m", f"bioinstruct_jax.{verb}", *words)
+def test_bad_words_are_told_and_return_2(verb, words, capsys):
+    assert cli.main([verb, *words]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.strip()
+    assert "Traceback" not in said.err
+
+
+@pytest.mark.parametrize("verb", list(cli.VERBS))
+def test_bad_words_end_a_process_with_2_and_without_traceback(verb):
+    done = command("-m", f"bioinstruct_jax.{verb}", "nowhere.yaml")
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
     assert done.stdout == ""
