@@ -8,6 +8,7 @@ import contextlib
 import json
 import math
 import threading
+import time
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -23,6 +24,7 @@ from bioinstruct_jax.training.manifest import MANIFEST, STATE, Saved
 from bioinstruct_jax.training.state import State
 
 _DAMAGE = (OSError, ValueError, KeyError, TypeError)  # what reading a torn or altered manifest may raise
+LOOKS = 6  # of 50 ms in a row that find a folder gone
 TIMEOUT = 600  # seconds that the processes of a job wait for each other's part of a checkpoint
 
 
@@ -109,7 +111,7 @@ class Checkpoints:
             if processes.agreed(int(processes.first() and self._there(place))):
                 return
             if processes.first():
-                manifest.remove(place)
+                self._clear(place)
             processes.meet(f"checkpoint {step}")
             self._checkpointer.save(_address(place / STATE), args=ocp.args.StandardSave(_named(state)))
         except Exception as error:  # a disk or a bucket fails in the ways of its own client
@@ -162,6 +164,20 @@ class Checkpoints:
         except Exception as error:
             self._drain()
             self._error = error
+
+    def _clear(self, place: UPath) -> None:
+        """Remove what is there of a checkpoint; of one that just failed, what orbax still writes of it as well.
+
+        Its writers end soon after their error is known, but nobody is told when.
+        """
+        looks = 20 * LOOKS if self._failed and place.exists() else 0
+        quiet = 0
+        while looks and quiet < LOOKS:
+            looks, quiet = looks - 1, 0 if place.exists() else quiet + 1
+            with contextlib.suppress(OSError):  # written to while it is removed
+                manifest.remove(place)
+            time.sleep(0.05)
+        manifest.remove(place)
 
     def _drain(self) -> None:
         """Take the further errors of a save that failed out of orbax, or the next save would be told of them.
