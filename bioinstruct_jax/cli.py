@@ -61,6 +61,13 @@ def plan(words: list[str]) -> int:
     return plan.main(words)
 
 
+def demo(words: list[str]) -> int:
+    """try all of it in minutes, offline, on rows that a script writes"""
+    from bioinstruct_jax import demo
+
+    return demo.main(words)
+
+
 VERBS = {
     "generate": generate,
     "prepare": prepare,
@@ -70,6 +77,7 @@ VERBS = {
     "plan": plan,
     "export": export,
     "chat": chat,
+    "demo": demo,
 }
 
 

@@ -9,7 +9,7 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "bioinstruct_jax"
 FILES = sorted(PACKAGE.rglob("*.py"))
-VERBS = {"generate", "prepare", "train", "evaluate", "study", "export", "chat", "plan"}
+VERBS = {"generate", "prepare", "train", "evaluate", "study", "export", "chat", "plan", "demo"}
 FRAMEWORKS = {"jax", "jaxlib", "flax", "optax", "orbax", "torch", "tensorflow"}
 FREE = [
     "config",
@@ -25,6 +25,8 @@ FREE = [
     "run_folder",
     "api",
     "data",
+    "demo",
+    "demonstration",
     "evaluation",
     "generate",
     "generation",

@@ -41,7 +41,7 @@ def rendered(task: Task[Any, Any], corpora: UPath, split: str, *, seed: int, for
         wording = task.family.wording(seed, item.id)
         sample = Sample(
             id=compared.row_id(task, split, number, item),
-            instruction=instruction(task, wording, form),
+            instruction=instructed(task, item, wording, form),
             input=asked,
             output=output,
             category=task.family.category,
@@ -64,6 +64,11 @@ def answer_format(task: Task[Any, Any], format: str | None) -> str:
             f"it is {' or '.join(task.family.formats)}"
         )
     return format or task.family.formats[0]
+
+
+def instructed(task: Task[Any, Any], item: Any, wording: int, format: str) -> str:
+    """The instruction of an item's row: its own where it has one, else a wording of the family."""
+    return task.family.instruction(item) or instruction(task, wording, format)
 
 
 def instruction(task: Task[Any, Any], wording: int, format: str) -> str:

@@ -14,6 +14,7 @@ from bioinstruct_jax.tasks import (
     labels,
     note,
     open_answer,
+    own_instructions,
     summary,
     yes_no,
 )
@@ -33,5 +34,6 @@ _MODULES: tuple[Any, ...] = (
     open_answer,
     summary,
     note,
+    own_instructions,
 )
 TASKS: dict[str, Task[Any, Any]] = {task.name: task for module in _MODULES for task in module.TASKS}

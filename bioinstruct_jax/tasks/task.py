@@ -118,9 +118,10 @@ class Family(Generic[I, G]):
     """A kind of task.
 
     Attributes:
-        name: entities, relations, inference, labels, choice, yes_no, open_answer, summary, note.
+        name: entities, relations, inference, labels, choice, yes_no, open_answer, summary, note, own_instruction.
         category: its group in the papers: IE, QA or GEN.
-        wordings: at least eight instructions of our own, with ``{subject}`` where the task names what is sought.
+        wordings: at least eight instructions of our own, with ``{subject}`` where the task names what is sought; where
+            items have instructions of their own, one sentence that says so.
         formats: of the answer; the first is the default.
         gold: what an item's answer is.
         render: (item, task, format) -> input and output of a record.
@@ -129,6 +130,7 @@ class Family(Generic[I, G]):
         form: (task, format) -> how the answer is to be written, said behind the wording; empty where nothing is to say.
         question: what an item asks in words of its own, which may be met without the rest of its text; empty where the
             wordings ask the same of every item.
+        instruction: an item's own, given in place of a wording; empty where a wording is drawn for it.
     """
 
     name: str
@@ -141,6 +143,7 @@ class Family(Generic[I, G]):
     text: Callable[[I], str]
     form: Callable[["Task[I, G]", str], str] = _unsaid
     question: Callable[[I], str] = _unasked
+    instruction: Callable[[I], str] = _unasked
 
     def wording(self, seed: int, id: str) -> int:
         """The place of a row's instruction among the wordings: a pure function of seed and row."""

@@ -17,7 +17,7 @@ from bioinstruct_jax.data.records import from_fields
 from bioinstruct_jax.data.sample import Sample
 
 COLUMNS = tuple(field.name for field in fields(Sample))
-PROSE = ("open_answer", "summary", "note")  # families whose answers are sentences
+PROSE = ("open_answer", "summary", "note", "own_instruction")  # families whose answers are sentences
 ROW_GROUP = 1000  # rows in memory at a time, and in a row group of Parquet
 _LINE_ENDS = re.compile("[\x85\u2028\u2029]")  # some readers of lines end one here; JSON itself does not
 

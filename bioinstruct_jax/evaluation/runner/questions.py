@@ -12,7 +12,7 @@ from bioinstruct_jax.data.records import Record
 from bioinstruct_jax.evaluation import choice_prompts
 from bioinstruct_jax.evaluation.language_model import ScoreRequest, Text
 from bioinstruct_jax.evaluation.runner.job import Evaluate, Protocol
-from bioinstruct_jax.preparation.rows import answer_format, instruction
+from bioinstruct_jax.preparation.rows import answer_format, instructed
 from bioinstruct_jax.tasks import compared
 from bioinstruct_jax.tasks.labels import Labelled
 from bioinstruct_jax.tasks.relations import Pair
@@ -93,7 +93,7 @@ def questions(
         solved = "".join(_solved(shot, task, form) for shot in shots)
         record = Record(
             id=row,
-            instruction=instruction(task, task.family.wording(job.seed, item.id), form),
+            instruction=instructed(task, item, task.family.wording(job.seed, item.id), form),
             input=f"{solved}{asked}",
             output=output,
             category=task.family.category,
@@ -105,7 +105,8 @@ def questions(
 
 def _solved(shot: Item, task: Task[Any, Any], form: str) -> str:
     asked, output = task.family.render(shot, task, form)
-    return f"{asked}\n\n{output}\n\n"
+    own = task.family.instruction(shot)
+    return "".join(f"{part}\n\n" for part in (own, asked, output) if part)
 
 
 def _kept(job: Evaluate, task: Task[Any, Any], split: str, corpora: UPath) -> set[int] | None:

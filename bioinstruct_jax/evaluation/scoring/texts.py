@@ -17,7 +17,7 @@ from bioinstruct_jax.tasks import answers
 from bioinstruct_jax.tasks.open_answer import OpenQuestion
 from bioinstruct_jax.tasks.task import Task
 
-FAMILIES = ("note", "summary", "open_answer")
+FAMILIES = ("note", "summary", "open_answer", "own_instruction")
 ROUGE = ("rouge1", "rouge2", "rouge_l")
 CUT = "cut for BERTScore"
 

@@ -7,6 +7,7 @@ from bioinstruct_jax.tasks.inference import Inference
 from bioinstruct_jax.tasks.labels import HALLMARKS, Labelled
 from bioinstruct_jax.tasks.note import Conversation
 from bioinstruct_jax.tasks.open_answer import OpenQuestion
+from bioinstruct_jax.tasks.own_instructions import Instruction
 from bioinstruct_jax.tasks.relations import Pair
 from bioinstruct_jax.tasks.spans import Entities, Mention
 from bioinstruct_jax.tasks.summary import Document
@@ -69,6 +70,7 @@ NOTES = [
 ]
 SUMMARIES = [Document("1", "My mother has gout and wonders what she may eat.", "What is a diet for gout?")]
 ANSWERS = [OpenQuestion("1", "What is croup?", "A viral infection of the larynx in small children.")]
+OWN = [Instruction("1", "Explain the result.", "Sodium: 129 mmol/L", "The sodium is below its range.")]
 REFERENCES = [OpenQuestion("1", "Note: He met his brother.\nPronoun: He", "the patient", ("the old man", "Mr Smith"))]
 
 ITEMS: dict[str, list[Any]] = {
@@ -84,6 +86,7 @@ ITEMS: dict[str, list[Any]] = {
     "mts_dialog": NOTES,
     "meqsum": SUMMARIES,
     "medquad": ANSWERS,
+    "own_instructions": OWN,
     "coreference": REFERENCES,
 }
 ASKED: list[tuple[Task[Any, Any], str]] = [
