@@ -7,8 +7,8 @@ BASES = ("small",)  # models that are shipped, by the name that stands for them 
 
 
 def shipped_base(name: str) -> Path | None:
-    """The folder of the base that is shipped under this name; None if none is, or a folder here is called so."""
-    if name not in BASES or Path(name).exists():
+    """The folder of the base that is shipped under this name; None if none is, or a model here is called so."""
+    if name not in BASES or (Path(name) / "config.json").exists():
         return None
     return resource("configs", f"bases/{name}/config.json").parent
 
