@@ -2,7 +2,8 @@
 
 The mean length of N rows of an arm is at least that of its N shortest and at most that of its N longest. A smaller N
 widens the range of every arm, so the largest N at which all ranges meet is found by bisection, and nine tenths of it
-leave room to draw in. The target is the mean of the arms' natural means, or the end of the common range next to it.
+leave room to draw in. The target is the number next to the mean of the arms' natural means in the inner half of what is
+common to all ranges: at an end of it some arm would be its N longest or shortest rows, the same ones with every seed.
 
 Rows are drawn without replacement, each with a weight exp(tilt * length): a row's key is tilt * length plus Gumbel
 noise, and the N highest keys are taken (Yellott, 1977; Kool et al., 2019). With the noise held fixed the tokens drawn
@@ -90,8 +91,9 @@ def target(arms: Mapping[str, np.ndarray], rows: int | None, tolerance: float) -
     if rows is None:
         rows = max(LEAST, int(ROOM * most))
     shortest, longest = _common(sums, rows)
+    kept = (longest - shortest) // 4  # from either end
     natural = float(np.mean([lengths.mean() for lengths in arms.values()]))
-    tokens = min(max(round(natural * rows), shortest), longest)
+    tokens = min(max(round(natural * rows), shortest + kept), longest - kept)
     return Target(rows, tokens, tokens * tolerance / (2 + tolerance), most)
 
 

@@ -134,12 +134,13 @@ def test_what_needs_no_tilt_is_a_uniform_sample():
 
 
 def test_the_target_is_next_to_the_natural_means():
-    # Mutation: the middle of the common range.
+    # Mutations: the middle of the common range; its end.
     free = {"a": np.tile([10, 20], 100), "b": np.tile([12, 30], 100)}
     wanted = matching.target(free, 20, 0.01)
     assert wanted.tokens == 20 * (15 + 21) / 2
     held = {"a": np.tile([10, 11], 100), "b": np.tile([11, 90], 100)}
-    assert matching.target(held, 50, 0.01).tokens == 50 * 11  # the longest that a has
+    assert matching.target(held, 50, 0.01).tokens == 50 * 11  # the longest that a has, the shortest of b
+    assert matching.target(held | {"b": np.tile([7, 90], 100)}, 50, 0.01).tokens == 550 - (550 - 500) // 4
 
 
 def test_what_cannot_be_matched_is_told_with_ranges():
