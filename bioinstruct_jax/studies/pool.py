@@ -28,6 +28,7 @@ TURNS = "several turns, which an arm's file has no place for"
 TEXT = "text without an instruction"
 EQUAL = "equal to another row"
 MET = "meets an evaluated item"
+TOLD = 10_000  # rows compared after which a line says so
 RESTRICTED = "(restricted)"  # in place of a category, which may be any column of a row
 
 
@@ -118,7 +119,11 @@ def read(
         contamination.add(index, one.task, one.questions())
     items, tasks = sum(index.tasks.values()), len(index.tasks)
     told(f"pool: {len(records):,} rows are compared with the {items:,} items of {tasks} tasks")
-    clean = [_apart(record, index, lines) for record in records]
+    clean = []
+    for number, record in enumerate(records, 1):
+        clean.append(_apart(record, index, lines))
+        if number % TOLD == 0:
+            told(f"pool: {number:,} of {len(records):,} rows are compared")
     kept = [record for record, stays in zip(records, clean, strict=True) if stays]
     removed = dict(Counter(line["reason"] for line in lines))
     told(f"pool: {len(kept):,} rows to tune on. {_left_out(removed)}".strip())
