@@ -49,6 +49,7 @@ def test_a_shipped_study_is_whole(name):
     for learner in job.models:
         made = trained(learner)
         assert made.training.epochs or made.training.steps
+        assert made.data.held_out == 0 or job.sizes == ("natural",)  # else matched arms differ by what is held out
     for one in job.hypotheses:
         group = one.on if one.on in groups else TASKS[one.on].family.category
         assert any(group in (task, "all") or group == TASKS[task].family.category for task in scored.tasks if task), one
@@ -152,6 +153,22 @@ def test_every_value_of_a_paper_says_whose_it_is(name):
     for key in ("models", "pool", "arms", "sizes", "seeds", "comparators", "hypotheses", "slice"):
         (line,) = (line for line in body.splitlines() if line.startswith(f"{key}:"))
         assert "paper" in line or "ours" in line, line
+
+
+@pytest.mark.parametrize("name", ["bioinstruct", "medtuned"])
+def test_a_dry_run_tells_the_grid_and_what_is_missing(name, tmp_path, monkeypatch, capsys):
+    # Without a slice: no plan is made. Mutation: a task of the user's own that is not told to be missing.
+    verb = pytest.importorskip("bioinstruct_jax.study")
+    monkeypatch.chdir(tmp_path)
+    assert verb.main([name, f"--corpora={tmp_path}", "--slice=null", "--dry-run"]) == 0
+    said = capsys.readouterr().out
+    job = study(name)
+    lines = {line.split()[0] for line in said.splitlines() if line.strip()}
+    assert {cell.name for cell in cells(job)} <= lines
+    missing = [line for line in said.splitlines() if line.startswith("missing")]
+    for what in (*job.scored().tasks, *(source.path for source in job.pool)):
+        assert any(what in line for line in missing), what
+    assert not any(tmp_path.iterdir())  # nothing is begun
 
 
 @needs_libtpu
