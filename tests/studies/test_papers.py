@@ -8,13 +8,13 @@ from functools import cache
 import pytest
 
 from bioinstruct_jax import plan, settings, yaml12
-from bioinstruct_jax.config import Train
+from bioinstruct_jax import study as verb
 from bioinstruct_jax.generation.item import CATEGORIES
 from bioinstruct_jax.resources import resource
 from bioinstruct_jax.studies.grid import cells
-from bioinstruct_jax.studies.job import Learner, Study
+from bioinstruct_jax.studies.job import Study
+from bioinstruct_jax.studies.learners import options, train_settings
 from bioinstruct_jax.tasks.table import TASKS
-from bioinstruct_jax.usage import Verb
 
 needs_libtpu = pytest.mark.skipif(importlib.util.find_spec("libtpu") is None, reason="libtpu is not installed")
 SHIPPED = sorted(file.stem for file in resource("configs", "").joinpath("studies").glob("*.yaml"))
@@ -24,14 +24,6 @@ SHIPPED = sorted(file.stem for file in resource("configs", "").joinpath("studies
 def study(name: str) -> Study:
     file = resource("configs", f"studies/{name}.yaml")
     return settings.loads(file.read_text(encoding="utf-8"), job=Study, where=file.name)
-
-
-def words(learner: Learner) -> list[str]:
-    return [learner.settings, *(f"--{key}={yaml12.inline(value)}" for key, value in learner.set.items())]
-
-
-def trained(learner: Learner) -> Train:
-    return settings.load(words(learner), Verb("train", "", ()), Train, settings.NoExtras)[0]
 
 
 def test_both_papers_are_there():
@@ -47,7 +39,7 @@ def test_a_shipped_study_is_whole(name):
     groups = {"QA", "IE", "GEN", "all"}
     assert set(scored.tasks) <= TASKS.keys() | groups
     for learner in job.models:
-        made = trained(learner)
+        made = train_settings(learner)
         assert made.training.epochs or made.training.steps
         assert made.data.held_out == 0 or job.sizes == ("natural",)  # else matched arms differ by what is held out
     for one in job.hypotheses:
@@ -68,8 +60,8 @@ def test_bioinstruct_has_the_cells_of_the_paper():
     assert Counter(cell.kind for cell in made) == {"base": 4, "tuned": 4 * 3 * (7 * 2 + 3), "comparator": 4}
     sizes = Counter(cell.size for cell in made if cell.kind == "tuned")
     assert sizes == {"natural": 84, "matched": 84, "0.01": 12, "0.05": 12, "0.25": 12}
-    assert [trained(one).trainable for one in job.models] == ["lora"] * 4
-    shapes = [trained(one).model.shape for one in job.models]
+    assert [train_settings(one).trainable for one in job.models] == ["lora"] * 4
+    shapes = [train_settings(one).model.shape for one in job.models]
     assert [shape.num_hidden_layers for shape in shapes if shape] == [32, 40, 32, 40]
     assert [shape.max_position_embeddings for shape in shapes if shape] == [2048, 2048, 4096, 4096]
 
@@ -90,7 +82,7 @@ def test_medtuned_has_the_cells_of_the_paper():
     # By hand: 4 learners; each a base and 3 seeds of 6 arms in two sizes; 2 comparators.
     job = study("medtuned")
     assert Counter(cell.kind for cell in cells(job)) == {"base": 4, "tuned": 4 * 3 * 6 * 2, "comparator": 2}
-    made = {one.name: trained(one) for one in job.models}
+    made = {one.name: train_settings(one) for one in job.models}
     assert {name: one.trainable for name, one in made.items()} == {
         "7b-full": "all", "13b-full": "all", "7b-lora": "lora", "13b-lora": "lora",
     }  # fmt: skip
@@ -158,7 +150,6 @@ def test_every_value_of_a_paper_says_whose_it_is(name):
 @pytest.mark.parametrize("name", ["bioinstruct", "medtuned"])
 def test_a_dry_run_tells_the_grid_and_what_is_missing(name, tmp_path, monkeypatch, capsys):
     # Without a slice: no plan is made. Mutation: a task of the user's own that is not told to be missing.
-    verb = pytest.importorskip("bioinstruct_jax.study")
     monkeypatch.chdir(tmp_path)
     assert verb.main([name, f"--corpora={tmp_path}", "--slice=null", "--dry-run"]) == 0
     said = capsys.readouterr().out
@@ -178,7 +169,7 @@ def test_the_largest_learner_fits_the_slice_of_its_study(name, model, capsys):
     # The others of a study are smaller, or hold less of themselves in float32. Mutation: a slice of half the chips.
     job = study(name)
     (learner,) = (one for one in job.models if one.name == model)
-    assert plan.main([*words(learner), f"--slice={job.slice}", "--rows=1000", "--json"]) == 0
+    assert plan.main([learner.settings, *options(learner), f"--slice={job.slice}", "--rows=1000", "--json"]) == 0
     (row,) = json.loads(capsys.readouterr().out)["rows"]
     assert row["outcome"] == "fits"
     assert row["settings"] == []  # as it stands: neither batch nor mesh had to give way

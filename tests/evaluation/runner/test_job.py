@@ -11,7 +11,10 @@ from bioinstruct_jax.resources import resource
 ONE = (Model(model="m"),)
 
 
-@pytest.mark.parametrize("name", ["base_and_tuned", "medical_llamas", "papers", "server", "stored_outputs"])
+SHIPPED = ("base_and_tuned", "demo", "medical_llamas", "medtuned_dev", "papers", "server", "stored_outputs")
+
+
+@pytest.mark.parametrize("name", SHIPPED)
 def test_shipped_configurations_are_whole_and_dump_to_themselves(name):
     file = resource("configs", f"evaluation/{name}.yaml")
     job = settings.loads(file.read_text(encoding="utf-8"), job=Evaluate, where=str(file))
@@ -21,7 +24,7 @@ def test_shipped_configurations_are_whole_and_dump_to_themselves(name):
 
 def test_every_shipped_configuration_is_tested():
     shipped = {file.stem for file in resource("configs", "evaluation/papers.yaml").parent.iterdir()}
-    assert shipped == {"base_and_tuned", "medical_llamas", "papers", "server", "stored_outputs"}
+    assert shipped == set(SHIPPED)
 
 
 @pytest.mark.parametrize(
