@@ -261,6 +261,9 @@ class Optimizer:
         Literal["cosine", "linear", "constant"], Field(description="how it falls to zero after warm-up")
     ] = "cosine"
     warmup_steps: Annotated[Natural, Field(description="steps over which it rises from zero")] = 0
+    warmup_share: Annotated[
+        Fraction, Field(description="the same as a share of all steps, for runs of any length; rounded down")
+    ] = 0.0
     weight_decay: Annotated[Float, Field(ge=0, description="decoupled decay of every trained weight")] = 0.0
     b1: Annotated[Fraction, Field(description="decay of the first moment")] = 0.9
     b2: Annotated[Fraction, Field(description="decay of the second moment")] = 0.999
@@ -268,6 +271,19 @@ class Optimizer:
     clip_norm: Annotated[
         Float | None, Field(gt=0, description="largest global norm of the gradient; null: no clipping")
     ] = 1.0
+
+    @model_validator(mode="after")
+    def _one_warmup(self) -> "Optimizer":
+        if self.warmup_steps and self.warmup_share:
+            raise ValueError(
+                f"warmup_steps {self.warmup_steps} and warmup_share {self.warmup_share:g} exclude each other: set one "
+                "of them to 0"
+            )
+        return self
+
+    def warmup(self, steps: int) -> int:
+        """Steps of warm-up in a run of so many steps."""
+        return self.warmup_steps or int(self.warmup_share * steps)
 
 
 @config

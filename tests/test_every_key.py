@@ -298,6 +298,7 @@ KEYS = {
     "optimizer.learning_rate": Seen(0.02, step),
     "optimizer.schedule": Seen("linear", step),
     "optimizer.warmup_steps": Seen(2, step),
+    "optimizer.warmup_share": Seen(0.5, step, {"optimizer.warmup_steps": 0}),
     "optimizer.weight_decay": Seen(0.1, step),
     "optimizer.b1": Seen(0.8, step),
     "optimizer.b2": Seen(0.95, step),

@@ -242,7 +242,10 @@ def _training(job: Train, losses: Losses, data: dict[str, Any]) -> str:
         rows.append(("on", ", ".join(job.lora.targets)))
     rows += [
         ("rows a step", f"{job.training.batch_rows} of {job.data.length} tokens"),
-        ("learning rate", f"{optimizer.learning_rate:g}, {optimizer.schedule}, {optimizer.warmup_steps} steps warm-up"),
+        (
+            "learning rate",
+            f"{optimizer.learning_rate:g}, {optimizer.schedule}, {optimizer.warmup(losses.steps)} steps warm-up",
+        ),
         ("optimizer", f"AdamW, b1 {optimizer.b1:g}, b2 {optimizer.b2:g}, weight decay {optimizer.weight_decay:g}"),
         ("prompt template", data["template"]["name"]),
         ("base and products in", job.model.dtype),

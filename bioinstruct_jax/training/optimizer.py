@@ -6,13 +6,13 @@ from bioinstruct_jax.config import Optimizer
 
 
 def schedule(config: Optimizer, steps: int) -> optax.Schedule:
-    """Learning rate by step: a linear rise over `warmup_steps`, then down to zero at `steps` (or level, if constant).
+    """Learning rate by step: a linear rise over the warm-up, then down to zero at `steps` (or level, if constant).
 
-    The first step of a warm-up already moves, at rate / warmup_steps. With f the schedule of that name in transformers,
+    The first step of a warm-up already moves, at rate / warm-up. With f the schedule of that name in transformers,
     whose first step stands still, the rate at step t is max(f(t), f(t + 1)): one step ahead in the warm-up, and equal
     from the peak on or where there is no warm-up.
     """
-    peak, warmup = config.learning_rate, config.warmup_steps
+    peak, warmup = config.learning_rate, config.warmup(steps)
     rest = max(steps - warmup, 1)
     after = {
         "cosine": optax.cosine_decay_schedule(peak, rest),

@@ -90,11 +90,15 @@ def shell(text: str, folder: Path) -> subprocess.CompletedProcess[str]:
 def left(listing: str) -> list[str]:
     """Patterns of the files in a listing: a folder on the first line, then names, two blanks, and what they are."""
     first, *lines = listing.splitlines()
-    names = [name for line in lines if re.match(r"  \S", line) for name in re.split(r"  +", line.strip())[0].split(", ")]
+    names = [
+        name for line in lines if re.match(r"  \S", line) for name in re.split(r"  +", line.strip())[0].split(", ")
+    ]
     assert names, listing
     return [first.strip() + re.sub(r"<\w+>", "*", name) for name in names]
 
 
 def test_the_listing_is_read_name_by_name():
-    text = "runs/mine/\n  adapter/  a folder\n            goes on here\n  a.json, b.json  two files\n  <model>/x_*.json\n"
+    text = (
+        "runs/mine/\n  adapter/  a folder\n            goes on here\n  a.json, b.json  two files\n  <model>/x_*.json\n"
+    )
     assert left(text) == ["runs/mine/adapter/", "runs/mine/a.json", "runs/mine/b.json", "runs/mine/*/x_*.json"]

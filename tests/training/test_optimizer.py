@@ -29,6 +29,18 @@ def test_the_schedule_rises_to_its_peak_and_falls_to_zero(kind, warmup):
         assert rates[-1] < 1e-3 * 2 / (STEPS - warmup)
 
 
+def test_a_share_of_the_steps_is_that_many_steps():
+    # Mutation: `config.warmup_steps` in schedule.
+    rates = [
+        schedule(Optimizer(**warmup), STEPS)(jnp.arange(STEPS))
+        for warmup in ({"warmup_share": 0.2}, {"warmup_steps": 6})
+    ]
+    np.testing.assert_array_equal(*rates)
+    assert Optimizer(warmup_share=0.03).warmup(20) == 0  # a run of few steps has none
+    with pytest.raises(ValueError, match="warmup_steps 5 and warmup_share 0.1 exclude each other"):
+        Optimizer(warmup_steps=5, warmup_share=0.1)
+
+
 @pytest.mark.parametrize(
     ("kind", "theirs"), [("cosine", get_cosine_schedule_with_warmup), ("linear", get_linear_schedule_with_warmup)]
 )
