@@ -59,8 +59,8 @@ def test_one_seed_against_a_base_is_the_paired_bootstrap():
     base, arm = _right((300,), 0.5, 1), _right((300,), 0.5, 2)
     arm[:200] = base[:200]
     arm[:4, 0] = 1
-    alone = paired.difference(base, arm, bootstrap.ratio, resamples=20_000)
-    drawn = _drawn(np.stack([base, arm]), resamples=20_000)
+    alone = paired.difference(base, arm, bootstrap.ratio, resamples=80_000)
+    drawn = _drawn(np.stack([base, arm]), resamples=80_000)
     difference = hierarchical.over_seeds(drawn[1:], seed=0) - hierarchical.over_seeds(drawn[:1], seed=0)
     assert difference.std() == pytest.approx(alone.estimate.error, rel=0.03)
     assert paired.two_sided(difference) == pytest.approx(alone.p, rel=0.1)
