@@ -183,7 +183,7 @@ IN_THE_FILE = [
     (("name: first", "name: ../up"), "my.yaml:1: name: should match pattern"),
     (("name: first", "name: ''"), "name: should match pattern"),
     (("name: first\n", ""), "my.yaml: name: missing (name of the run folder); give --name=..."),
-    (("  weights: random\n", ""), "my.yaml:2: model.weights: missing ('random', or a local folder"),
+    (("  weights: random\n", ""), "my.yaml:2: model.weights: missing ('random'; 'small', which is shipped"),
     (("path: seeds", "pth: seeds"), "my.yaml:8: data.sources.0.pth: unknown key, given seeds; did you mean data.s"),
     (("path: seeds", "pth: seeds"), "my.yaml:8: data.sources.0.path: missing ('seeds', a file"),
     (("weight: 2", "weight: -2"), "my.yaml:10: data.sources.1.weight: should be greater than 0, given -2"),
