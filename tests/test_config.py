@@ -93,7 +93,8 @@ def test_every_value_of_a_preset_says_whose_it_is(name):
 def test_llama_1_asks_for_the_users_own_weights(name):
     text = resource("configs", f"{name}.yaml").read_text()
     with pytest.raises(
-        settings.SettingsError, match=r"model\.weights: missing \('random'; 'small', which is shipped .*or a local folder.*give --model"
+        settings.SettingsError,
+        match=r"model\.weights: missing \('random'; 'small', which is shipped .*or a local folder.*give --model",
     ):
         settings.loads(text, job=Train, where=name)
 

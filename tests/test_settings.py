@@ -242,7 +242,7 @@ ON_THE_COMMAND_LINE = [
     ("--name=\udcff", "--name: should be a valid string"),
     ("seed=1", "seed=1: no such file; a value is set with --seed=1"),
     ("llama2_7", "llama2_7: no such settings file; did you mean llama2_7b?"),
-    ("nothing/here.yaml", "no such settings file; shipped ones are llama1_13b"),
+    ("nothing/here.yaml", "no such settings file; shipped ones are demo, llama1_13b"),
     ("", "is no path"),
     ("gopher://x/y.yaml", "unknown protocol"),
     (".", ".: no such settings file"),

@@ -37,7 +37,7 @@ def test_a_share_of_the_steps_is_that_many_steps():
     ]
     np.testing.assert_array_equal(*rates)
     assert Optimizer(warmup_share=0.03).warmup(20) == 0  # a run of few steps has none
-    with pytest.raises(ValueError, match="warmup_steps 5 and warmup_share 0.1 exclude each other"):
+    with pytest.raises(ValueError, match=r"warmup_steps 5 and warmup_share 0\.1 exclude each other"):
         Optimizer(warmup_steps=5, warmup_share=0.1)
 
 
