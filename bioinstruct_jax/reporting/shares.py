@@ -82,7 +82,9 @@ def shares(name: str, series: Sequence[Series], *, across: str, up: str) -> str:
                 for value in point.each
             ]
             if point.span:
-                ends = f"M{px(x(point.share))} {px(y(point.span[0]))}V{px(y(point.span[1]))}"
+                bottom, top = (px(y(end)) for end in point.span)
+                caps = "".join(f"M{px(x(point.share) - 4)} {end}h8" for end in (bottom, top))
+                ends = f"M{px(x(point.share))} {bottom}V{top}{caps}"
                 parts.append(f'<path class="trend{place}" d="{ends}"/>')
             parts.append(shape(place, x(point.share), y(point.value), 5, f"{one.label}: {point.says}"))
         key = _TOP + 12 + 20 * place

@@ -44,8 +44,8 @@ def heat(one: Heat) -> str:
         rows.append((arm, [("", 0, False) if it is None else (it.text, _strength(it.good, one.most), it.primary)
                            for it in squares]))  # fmt: skip
     caption = (
-        f"{one.title}. Blue: better, orange: worse, full colour from {one.most:.3g} points on; framed: primary. "
-        f"{tables.MARKED}."
+        f"{one.title}. Blue: better, orange: worse, full colour from {one.most:.3g} points on (errors: "
+        f"hundredths); framed: primary. {tables.MARKED}."
     )
     return page.differences(caption, "tuned on", one.names, rows)
 

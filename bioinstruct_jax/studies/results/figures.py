@@ -82,7 +82,12 @@ def _heat(heat: Heat) -> "Figure":
     axes.spines[:].set_visible(False)
     axes.set_title(heat.title, parse_math=False, fontsize=10, loc="left")
     said = tables.MARKED.replace("; ", "\n", 1)
-    figure.supxlabel(f"Blue: better, orange: worse. Bold: primary.\n{said}", fontsize=7, x=0.01, ha="left")
+    figure.supxlabel(
+        f"Blue: better, orange: worse, full colour from {heat.most:.3g} points on. Bold: primary.\n{said}",
+        fontsize=7,
+        x=0.01,
+        ha="left",
+    )
     return figure
 
 

@@ -103,7 +103,16 @@ def compared(found: Found) -> list[Compared]:
             rows.append(_row(one, before, after, higher[one.on, protocol, one.metric]))
         other = sized(against, size)
         title = f"{model}: {sized(arm, size) or model} against {other} ({words.of_protocol(protocol)})"
-        head = ("on", "group", "metric", other, sized(arm, size) or model, "difference, points", "95% interval", "p")
+        head: tuple[str, ...] = (
+            "on",
+            "group",
+            "metric",
+            other,
+            sized(arm, size) or model,
+            "difference, points",
+            "95% interval",
+            "p",
+        )
         head += ("Holm's p", "what is shown", f"read, {other}", "read, arm", "majority", "without met items", "items")
         table = trimmed(Table(title, (*head, "note"), tuple(rows), beside=("group", "items", "note")))
         verdict = Counter(verdicts.verdict(one, higher[one.on, protocol, one.metric]) for one in made[key])

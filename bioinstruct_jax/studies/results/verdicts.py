@@ -11,6 +11,7 @@ from bioinstruct_jax.studies.job import BASE, Hypothesis, Study
 PRIMARY, EXPLORATORY = "*", "\u2020"  # marks: of a primary difference after Holm, and of an exploratory p
 UNADJUSTED = "exploratory, not\u00a0adjusted"
 SCALES = {"share": 100.0, "points": 1.0}  # from a metric's unit to points
+_COLOURED = {**SCALES, "error": 100.0}  # what has a colour in a matrix: an error by its hundredths
 
 
 def higher_is_better(found: Found) -> dict[tuple[str, str, str], bool]:
@@ -48,10 +49,13 @@ def verdict(one: Contrast, higher: bool) -> str:
 
 
 def good_points(one: Contrast, higher: bool) -> float | None:
-    """The difference in points, above 0 where the arm is better; None: unknown, or of a metric on another scale."""
-    if one.unit not in SCALES or not math.isfinite(one.difference):
+    """The difference in points, above 0 where the arm is better; None: unknown, or of a metric on another scale.
+
+    An error counts by its hundredths, as a share does.
+    """
+    if one.unit not in _COLOURED or not math.isfinite(one.difference):
         return None
-    return SCALES[one.unit] * one.difference * (1 if higher else -1)
+    return _COLOURED[one.unit] * one.difference * (1 if higher else -1)
 
 
 def sentence(one: Contrast, higher: bool) -> str:

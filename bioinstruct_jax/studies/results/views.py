@@ -147,6 +147,6 @@ def curves(found: Found) -> list[Curve]:
 
 def known_arms(found: Found) -> list[str]:
     """Tuned arms, `all` first, then in the order of the grid."""
-    names = [state.cell.arm for state in found.states] + [one.arm for one in (*found.rows, *found.scores)]
-    names += [one.arm for one in found.contrasts]
+    names = [state.cell.arm for state in found.states] + [one.arm for one in found.rows]
+    names += [one.arm for one in found.scores] + [one.arm for one in found.contrasts]
     return sorted((name for name in dict.fromkeys(names) if name not in ("", BASE)), key=lambda name: name != ALL)
