@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 # Okabe and Ito's colours, which the colour-blind tell apart; the first two are the ends of the differences' scale.
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")
+_DARK = 0.18  # luminance below which white is read better than black
 _ACROSS = 4  # panels beside each other
 
 
@@ -50,7 +51,7 @@ def _files(name: str, figure: "Figure") -> Iterator[tuple[str, bytes]]:
 
 
 def _heat(heat: Heat) -> "Figure":
-    from matplotlib.colors import LinearSegmentedColormap, Normalize
+    from matplotlib.colors import LinearSegmentedColormap, Normalize, to_rgb
 
     wide, tall = len(heat.columns), len(heat.arms)
     names, arms = [short(name, 34) for name in heat.names], [short(name, 34) for name in heat.arms]
@@ -66,8 +67,7 @@ def _heat(heat: Heat) -> "Figure":
             colour = colours(scale(square.good)) if square is not None and square.good is not None else "#eeeeee"
             axes.fill([column, column + 1, column + 1, column], [row, row, row + 1, row + 1], color=colour)
             if square is not None:
-                dark = square.good is not None and abs(square.good) > 0.75 * heat.most
-                ink = "#ffffff" if dark else "#000000"
+                ink = "#ffffff" if _luminance(to_rgb(colour)) < _DARK else "#000000"
                 weight = "bold" if square.primary else "normal"
                 axes.text(
                     *(column + 0.5, row + 0.5, square.text), ha="center", va="center", parse_math=False,
@@ -89,6 +89,12 @@ def _heat(heat: Heat) -> "Figure":
         ha="left",
     )
     return figure
+
+
+def _luminance(colour: tuple[float, float, float]) -> float:
+    """Relative luminance of sRGB, 0 to 1 (WCAG 2.2)."""
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in colour]
+    return sum(weight * part for weight, part in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
 
 
 def _curves(title: str, panels: Sequence[Sequence[Curve]]) -> "Figure":

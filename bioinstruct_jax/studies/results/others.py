@@ -31,7 +31,8 @@ def comparators(found: Found) -> list[Table]:
                 (name, whose, words.of_protocol(protocol), *(cells.get(on, "") for on in names))
                 for (name, _), cells in told.items()
             ]
-    head = ("model", "whose", "protocol", *names)
+    lower = {one.on for one in others if not one.higher_is_better}
+    head = ("model", "whose", "protocol", *(f"{on} (lower is better)" if on in lower else on for on in names))
     says = "Shares in per cent, points as they are."
     table = Table("Models of others, measured here on the same items", head, tuple(rows), says)
     return list(split(table, 3)) if rows else []

@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 
+from bioinstruct_jax.evaluation.effects import ENOUGH
 from bioinstruct_jax.evaluation.results import words
 from bioinstruct_jax.reporting import page
 from bioinstruct_jax.studies.found import Found
 from bioinstruct_jax.studies.job import Study
 from bioinstruct_jax.studies.results import charts, others, printed, sources, tables, verdicts, views
+from bioinstruct_jax.studies.results.printed import Table
 from bioinstruct_jax.studies.results.verdicts import sized
 from bioinstruct_jax.studies.results.views import Curve
 
@@ -37,8 +39,29 @@ def headlines(found: Found, job: Study) -> list[str]:
     return [*said, *verdicts.unanswered(found, job)] or ["No primary hypothesis was declared."]
 
 
+def notes(found: Found) -> list[str]:
+    """What a reader must know first; at the end scores of answers of which most could not be read."""
+    written = [one for one in found.scores if one.protocol == "generated" and one.on != one.group]
+    low = sorted((one for one in written if one.answered < ENOUGH), key=lambda one: one.answered)
+    if not low:
+        return list(found.notes)
+    worst = ", ".join(
+        f"{one.model}{', ' if one.arm else ''}{sized(one.arm, one.size)} in {one.on} {one.answered:.1%}"
+        for one in low[:3]
+    )
+    said = (
+        f"In {len(low)} of {len(written)} scores of written answers most answers could not be read and count as wrong"
+    )
+    return [*found.notes, f"{said}; the lowest extraction rates: {worst}. Part of these differences is form."]
+
+
+def _headed(tables: Sequence[Table]) -> list[str]:
+    """Tables of which the first has the heading of its section."""
+    return [printed.html(one, heading=place > 0) for place, one in enumerate(tables)]
+
+
 def _sections(found: Found, job: Study) -> Iterator[str]:
-    yield from map(page.note, found.notes)
+    yield from map(page.note, notes(found))
     first, *more = headlines(found, job)
     yield page.lead(first)
     if len(more) <= 5:
@@ -56,8 +79,8 @@ def _sections(found: Found, job: Study) -> Iterator[str]:
     if made:
         yield page.section("Rows of each arm", *map(printed.html, made))
     if comparators := others.comparators(found):
-        yield page.section("Models of others, measured here", *map(printed.html, comparators))
-    yield page.section(others.THEIRS, *map(printed.html, others.reported(found)), *_published(found))
+        yield page.section("Models of others, measured here", *_headed(comparators))
+    yield page.section(others.THEIRS, *_headed(others.reported(found)), *_published(found))
     every = tables.scores(found)
     yield page.section(every.title, page.folded("Every model, arm, task and group", printed.html(every, heading=False)))
     yield page.section("Cells", printed.html(sources.cells(found), heading=False))

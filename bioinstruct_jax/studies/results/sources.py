@@ -58,7 +58,7 @@ def cells(found: Found) -> Table:
             (
                 cell.name,
                 one.status,
-                "" if one.seconds is None else duration(one.seconds),
+                "" if one.seconds is None else duration(one.seconds).replace(" ", "\u00a0"),
                 "" if cell.seed is None else str(cell.seed),
                 *links,
                 one.why,

@@ -32,15 +32,15 @@ def write(job: Study, found: Found) -> str:
     files.write_text(out / MARKDOWN, markdown(found, job))
     files.write_text(out / LATEX, latex(found, job))
     files.write_text(out / REPORT, "".join(report.pieces(found, job)))
-    return "\n".join([*found.notes, *report.headlines(found, job), f"report: {out / REPORT}"])
+    return "\n".join([*report.notes(found), *report.headlines(found, job), f"report: {out / REPORT}"])
 
 
 def markdown(found: Found, job: Study) -> str:
     """All tables as Markdown, behind what a reader must know first."""
-    notes = "".join(f"> {markdown_text(one)}\n\n" for one in found.notes)
+    first = "".join(f"> {markdown_text(one)}\n\n" for one in report.notes(found))
     parts = [*_tables(found, job), sources.cells(found), tables.scores(found)]
     body = "\n".join(printed.markdown(one, 2) for one in parts if one.rows)
-    return f"# {markdown_text(found.title)}\n\n{notes}{body}"
+    return f"# {markdown_text(found.title)}\n\n{first}{body}"
 
 
 def latex(found: Found, job: Study) -> str:
