@@ -65,3 +65,20 @@ def test_pieces_are_made_as_they_are_asked_for():
     assert next(made) == "<p>first</p>"
     with pytest.raises(KeyError):
         list(made)
+
+
+def test_a_link_leads_beside_the_page():
+    # Mutations: a path that is not quoted, which could be a scheme or leave its attribute.
+    document = Document(page.page("p", [page.table(["a"], [[page.Link("<x>", 'javascript:1"/é b')]])]))
+    assert [attrs["href"] for attrs in document.of("a")] == ["javascript%3A1%22/%C3%A9%20b"]
+    assert document.text("a") == "<x>"
+
+
+def test_differences_are_coloured_by_sign_and_strength():
+    # Mutations: gain and loss exchanged; a frame for all.
+    rows = [("x", [("+5", 5, True), ("-1", -1, False), ("0", 0, False)])]
+    document = Document(page.page("p", [page.differences("<c>", "arm", ["a", "b", "<d>"], rows)]))
+    document.check()
+    assert [attrs.get("class") for attrs in document.of("td")] == ["gain5 right", "loss1", None]
+    assert document.text("caption") == "<c>"
+    assert document.text("th") == "armab<d>x"
