@@ -12,6 +12,8 @@ from bioinstruct_jax.studies.results import tables, verdicts
 from bioinstruct_jax.studies.results.verdicts import SCALES, sized
 from bioinstruct_jax.studies.results.views import Curve, Heat, known_arms
 
+LEGEND = f"Blue: better, orange: worse (errors: coloured by hundredths); framed: primary. {tables.MARKED}."
+
 
 def groups(found: Found, model: str, protocol: str) -> list[str]:
     """The base and the arms of natural size in each group, as dots; without them those of matched size."""
@@ -43,10 +45,7 @@ def heat(one: Heat) -> str:
         squares = [one.squares.get((arm, on)) for on in one.columns]
         rows.append((arm, [("", 0, False) if it is None else (it.text, _strength(it.good, one.most), it.primary)
                            for it in squares]))  # fmt: skip
-    caption = (
-        f"{one.title}. Blue: better, orange: worse, full colour from {one.most:.3g} points on (errors: "
-        f"hundredths); framed: primary. {tables.MARKED}."
-    )
+    caption = f"{one.title}; full colour from {one.most:.3g} on"
     return page.differences(caption, "tuned on", one.names, rows)
 
 

@@ -72,7 +72,8 @@ def _sections(found: Found, job: Study) -> Iterator[str]:
     yield page.section("Primary hypotheses", printed.html(tables.primary(found, job), heading=False))
     yield page.section("Base against tuned", *_compared(found))
     if heats := views.heats(found):
-        yield page.section("Which instructions help which tasks", *map(charts.heat, heats))
+        matrices = [page.paragraph(charts.LEGEND), *map(charts.heat, heats)]
+        yield page.section("Which instructions help which tasks", *matrices)
     if curves := views.curves(found):
         yield page.section("How much data is needed", *_curves(curves))
     made = [one for one in (sources.composition(found), sources.removed(found)) if one.rows]
