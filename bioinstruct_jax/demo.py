@@ -92,7 +92,7 @@ def run(job: Demo) -> None:
 
         commands = [serving, *map(stage.shown, ("generate", "train", "evaluate"), (generate, train, evaluate))]
         folder.finish(out, parted, commands)
-        print(f"\n{folder.TRUE}\n\n{folder.paths(out)}")
+        print(f"\n{folder.TRUE}\n\n{folder.YOURS}\n\n{folder.paths(out)}")
 
 
 def base(run_folder: Path) -> str:

@@ -68,7 +68,7 @@ def test_a_folder_made_with_other_settings_is_not_mixed_with(tmp_path, capsys):
 
 def test_a_failing_verb_ends_the_demo_with_its_code_and_last_words(tmp_path, capsys):
     # Mutations: exit code 1 for all; the words lost; the teacher left at work.
-    assert demo.main([f"--out={tmp_path / 'out'}", "--training=nowhere", *SMALL]) == 2
+    assert demo.main([f"--out={tmp_path / 'out'}", "--training=nowhere", "--instructions=12", "--held_out=2"]) == 2
     said = capsys.readouterr()
     assert "error: train ended with code 2: error: nowhere: no such settings file" in said.err
     port = int(re.search(r"--port=(\d+)", said.out)[1])

@@ -32,6 +32,14 @@ real: the requests and the filters, the tuning, the answers, the scores with the
 are held out are of the same few kinds of task as those to tune on, though none shares its text with one: what tuning
 gains here is skill at the script's tasks, and says nothing of medicine or of other instructions."""
 
+YOURS = """\
+The same on your rows, {"instruction": ..., "input": ..., "output": ...} in JSON lines: those to tune on in
+MINE/train.jsonl, those to be asked in MINE/own-instructions/test.jsonl; then
+
+    python -m bioinstruct_jax.train demo --name=mine --data.sources.0.path=MINE/train.jsonl
+    python -m bioinstruct_jax.evaluate demo --corpora=MINE --models.0.model=small --models.1.adapter=runs/mine \\
+        --out=scores"""
+
 
 def begin(job: Demo) -> Path:
     """Make the folder, or look whether the one that is there is this demonstration's.
@@ -87,7 +95,7 @@ def finish(out: Path, parted: Parted, commands: list[str]) -> None:
     lines = "\n".join(f"    {command}" for command in commands)
     (out / README).write_text(
         f"# A demonstration of bioinstruct-jax\n\n{TRUE}\n\n{parted.said()}\n\n{paths(out)}\n\n"
-        f"The commands, of which the first has to go on while the second is at work:\n\n{lines}\n",
+        f"The commands, of which the first has to go on while the second is at work:\n\n{lines}\n\n{YOURS}\n",
         encoding="utf-8",
     )
     told = {"held_out": parted.held_out, "tuned_on": parted.tuned_on, "met": parted.met, "commands": commands}
@@ -95,7 +103,7 @@ def finish(out: Path, parted: Parted, commands: list[str]) -> None:
 
 
 def paths(out: Path) -> str:
-    """Where a reader looks first."""
+    """Where a reader looks."""
     return "\n".join(
         (
             f"instructions  {out / INSTRUCTIONS / 'report.html'}",
