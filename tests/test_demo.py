@@ -92,13 +92,19 @@ def begin(tmp_path):
     env = os.environ | {"PYTHONPATH": here, "REACHED": str(tmp_path / "reached")}
     env |= {"XLA_FLAGS": "--xla_backend_optimization_level=0"}  # one device, as on a reader's machine
 
+    running = []
+
     def started() -> subprocess.Popen:
         words = [sys.executable, "-m", "bioinstruct_jax.demo", f"--out={tmp_path / 'out'}", *SMALL]
-        return subprocess.Popen(
-            words, env=env, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        running.append(
+            subprocess.Popen(words, env=env, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         )
+        return running[-1]
 
-    return started
+    yield started
+    for one in running:
+        one.terminate()
+        one.communicate()
 
 
 def heard(running: subprocess.Popen, words: str) -> str:
