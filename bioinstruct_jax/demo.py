@@ -6,7 +6,6 @@ Exit code: 0 done, 2 unusable settings or folder, 75 SIGTERM, 130 interrupted; e
 """
 
 import sys
-from pathlib import Path
 
 from bioinstruct_jax import settings
 from bioinstruct_jax.config import Train
@@ -48,6 +47,11 @@ def run(job: Demo) -> None:
     from bioinstruct_jax.generation import scripted_teacher
 
     out = folder.begin(job)
+    generated, train_rows = out / folder.INSTRUCTIONS / "instructions.jsonl", out / folder.TRAIN
+    train = [job.training, f"--name={folder.RUN}", f"--runs_dir={out / folder.RUNS}"]
+    train.append(f"--data.sources.0.path={train_rows}")
+    train += [f"--training.steps={job.steps}", "--training.epochs=null"] if job.steps else []
+    tuning, _ = settings.load(train, Verb("train", "", ()), Train, settings.NoExtras)  # what cannot be used is said now
     with folder.locked(out) as lock:
         if folder.finished(out):
             print(f"The demo in {out} is finished; nothing was changed.\n{folder.paths(out)}")
@@ -74,34 +78,22 @@ def run(job: Demo) -> None:
             teacher.server_close()
 
         # ---------------------------------------------------------------- some rows are kept to be asked
-        generated, train_rows = out / folder.INSTRUCTIONS / "instructions.jsonl", out / folder.TRAIN
         parted = rows.part(generated, train_rows, out / folder.CORPORA, job.held_out)
         print(f"\n{parted.said()}")
 
         # ---------------------------------------------------------------- a small model is tuned on the others
-        train = [job.training, f"--name={folder.RUN}", f"--runs_dir={out / folder.RUNS}"]
-        train.append(f"--data.sources.0.path={train_rows}")
-        train += [f"--training.steps={job.steps}", "--training.epochs=null"] if job.steps else []
         stage.run("train", train, logs / "train.log", lock)
 
         # ---------------------------------------------------------------- base and tuned are asked the same
         run_folder = out / folder.RUNS / folder.RUN
         evaluate = ["demo", f"--out={out / folder.SCORES}", f"--corpora={out / folder.CORPORA}"]
-        evaluate += [f"--models.0.model={base(run_folder)}", f"--models.1.adapter={run_folder}"]
+        base = run_folder / "base" if tuning.model.weights == "random" else tuning.model.weights
+        evaluate += [f"--models.0.model={base}", f"--models.1.adapter={run_folder}"]
         stage.run("evaluate", evaluate, logs / "evaluate.log", lock)
 
         commands = [serving, *map(stage.shown, ("generate", "train", "evaluate"), (generate, train, evaluate))]
         folder.finish(out, parted, commands)
         print(f"\n{folder.TRUE}\n\n{folder.YOURS}\n\n{folder.paths(out)}")
-
-
-def base(run_folder: Path) -> str:
-    """The base that a run tuned: the folder beside its adapter where it was random, else what its settings name."""
-    from bioinstruct_jax import files
-
-    saved = run_folder / "config.yaml"
-    made = settings.loads(files.read_text(files.path(saved)), job=Train, where=str(saved))
-    return str(run_folder / "base") if made.model.weights == "random" else made.model.weights
 
 
 if __name__ == "__main__":

@@ -66,6 +66,14 @@ def test_a_folder_made_with_other_settings_is_not_mixed_with(tmp_path, capsys):
     assert "was made with other settings (instructions: 50 -> 60)" in capsys.readouterr().err
 
 
+def test_settings_of_the_tuning_are_looked_at_before_anything_is_done(tmp_path, capsys):
+    # Mutation: left to `train`, which begins when all instructions are written.
+    assert demo.main([f"--out={tmp_path / 'out'}", "--steps=4"]) == 2
+    said = capsys.readouterr()
+    assert "optimizer.warmup_steps 10 is more than training.steps 4" in said.err
+    assert not said.out
+
+
 def test_a_failing_verb_ends_the_demo_with_its_code_and_last_words(tmp_path, capsys):
     # Mutations: exit code 1 for all; the words lost; the teacher left at work.
     out = tmp_path / "out"
