@@ -3,7 +3,7 @@
     python -m tests.benchmarks.plans [--only PART] [--table]
 
 Resumable: a row that the file has for these versions of jax and libtpu is not made again. LLaMA 1 and Llama 2 have the
-same shapes, so that one row serves both. The table goes into the README, between its marks.
+same shapes, so that one row serves both. The table goes into docs/plan.md, between its marks.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from bioinstruct_jax.planning import inputs, row, search, slices, table
 from bioinstruct_jax.usage import Verb
 
 RECORD = Path(__file__).parent / "plans.json"
-README = Path(__file__).parents[2] / "README.md"
+GUIDE = Path(__file__).parents[2] / "docs" / "plan.md"
 _MARKS = ("<!-- plans -->\n", "<!-- /plans -->")
 LLAMA2_70B = Shape(  # config.json of meta-llama/Llama-2-70b-hf
     vocab_size=32000,
@@ -105,13 +105,13 @@ def rendered(record: dict[str, dict[str, Any]], key: str) -> str:
 
 
 def published(text: str) -> str:
-    """The table in a README, empty if there is none yet. Raises ValueError where the marks are missing."""
+    """The table in a guide, empty if there is none yet. Raises ValueError where the marks are missing."""
     first, last = (text.index(mark) for mark in _MARKS)
     return text[first + len(_MARKS[0]) : last].strip()
 
 
 def publish(text: str, shown: str) -> str:
-    """The README with another table."""
+    """The guide with another table."""
     first, last = (text.index(mark) for mark in _MARKS)
     return f"{text[: first + len(_MARKS[0])]}\n{shown}\n\n{text[last:]}"
 
@@ -129,7 +129,7 @@ def main() -> None:
                 record.setdefault(key, {})[named.key] = made.as_json()
                 RECORD.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
                 print(f"{named.key}: {made.outcome}, {table.gib(made.peak)} of {table.gib(made.limit)} GiB", flush=True)
-    README.write_text(publish(README.read_text(encoding="utf-8"), rendered(record, key)), encoding="utf-8")
+    GUIDE.write_text(publish(GUIDE.read_text(encoding="utf-8"), rendered(record, key)), encoding="utf-8")
 
 
 if __name__ == "__main__":

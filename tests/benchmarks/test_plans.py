@@ -1,4 +1,4 @@
-"""The recorded plans: what the README shows of them, and that the program needs no more than they say."""
+"""The recorded plans: what docs/plan.md shows of them, and that the program needs no more than they say."""
 
 import math
 
@@ -36,9 +36,9 @@ def test_every_plan_has_its_own_key_and_all_are_recorded():
     assert all(row["outcome"] in ("fits", "out of memory") for row in recorded.values())
 
 
-def test_the_readme_shows_what_is_recorded():
+def test_the_guide_shows_what_is_recorded():
     key, _ = _newest()
-    shown = plans.published(plans.README.read_text(encoding="utf-8"))
+    shown = plans.published(plans.GUIDE.read_text(encoding="utf-8"))
     assert shown == plans.rendered(plans.read(), key)
     assert shown.count("\n") == len(plans.NAMED) + 1
 

@@ -63,7 +63,7 @@ def _until_end(words: list[str]) -> tuple[str, ...]:
 
 
 def load(verb: str, words: tuple[str, ...]) -> Loaded:
-    """The settings that a verb reads from its words, which it prints the problems of; AssertionError where it cannot."""
+    """The settings that a verb reads from its words; AssertionError where it cannot, after it printed why."""
     read = settings.load
 
     def stop(*given: Any) -> Any:

@@ -16,8 +16,8 @@ def test_the_citation_is_whole():
     assert cff["version"] == __version__
     assert cff["type"] == "software"
     allowed = {
-        "cff-version", "title", "message", "type", "authors", "license", "version", "references", "abstract", "keywords",
-        "repository-code",
+        "cff-version", "title", "message", "type", "authors", "license", "version", "references", "abstract",
+        "keywords", "repository-code",
     }  # fmt: skip
     assert cff.keys() <= allowed
     for work in (cff, *cff["references"]):

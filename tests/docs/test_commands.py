@@ -27,9 +27,10 @@ HELP = [
 @pytest.fixture
 def here(tmp_path, monkeypatch):
     """A folder with the files that examples name: settings of one's own, a run's, those that are shipped."""
-    for place in ("my.yaml", "runs/first/config.yaml"):
+    own = {"my.yaml": "tiny", "runs/first/config.yaml": "tiny", "my_study.yaml": "studies/small"}
+    for place, shipped in own.items():
         (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(pages.ROOT / "configs/tiny.yaml", tmp_path / place)
+        shutil.copy(pages.ROOT / f"configs/{shipped}.yaml", tmp_path / place)
     (tmp_path / "configs").symlink_to(pages.ROOT / "configs")
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -86,7 +87,14 @@ def test_options_in_running_text_are_options_of_a_verb():
     for verb in commands.VERBS:
         job, extras = commands.classes(verb)
         known[verb] = {key.name for kind in (job, extras) for key in schema.keys(kind)}
-    others = {"--version", "--help", "--dry-run", "--delete", "--config"}  # of `bioinstruct`, tpu.sh, plan
+    others = {
+        "--version",
+        "--help",
+        "--dry-run",
+        "--delete",
+        "--config",
+        "--key",
+    }  # of `bioinstruct`, tpu.sh, plan; any
     for page in pages.guides():
         for span in pages.spans(pages.prose(page)):
             for word in shlex.split(span) if span.startswith("--") else []:

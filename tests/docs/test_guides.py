@@ -51,7 +51,7 @@ def finished(page: Path, place: Path) -> Path:
     """The folder in which all examples of a page were run, after those of the page that it builds on."""
     folder = place / page.stem
     if (after := AFTER.search(pages.text(page))) is not None:
-        shutil.copytree(finished(page.parent / after[1], place), folder)
+        shutil.copytree(finished(page.parent / after[1], place), folder, symlinks=True)
     else:
         folder.mkdir()
     execute(page, folder, slow=True)
@@ -60,6 +60,8 @@ def finished(page: Path, place: Path) -> Path:
 
 def execute(page: Path, folder: Path, *, slow: bool) -> None:
     """Run the blocks of a page in a folder and look for what it says is left there."""
+    if not (folder / "tpu").exists():
+        (folder / "tpu").symlink_to(pages.ROOT / "tpu")
     for block in runs(page, slow):
         code = int(block.mark[-1]) if "exit" in block.mark else 0
         done = shell(block.text, folder)
