@@ -1,4 +1,4 @@
-"""Tables that say what a setting of another tool is called here, which exit codes there are, what reproduces a figure."""
+"""Tables of settings of other tools and ours, of exit codes, and of what reproduces a figure."""
 
 import ast
 import importlib
