@@ -10,16 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs import commands, pages
+from tests.docs import pages
 
 AFTER = re.compile(r"^<!-- after (\S+) -->$", re.MULTILINE)
 
 
 def runs(page: Path, slow: bool) -> list[pages.Block]:
-    """The blocks of a page that a test executes: the quick ones, or all; none of a verb that is not there yet."""
+    """The blocks of a page that a test executes: the quick ones, or all."""
     found = [block for block in pages.blocks(page) if block.mark[:1] == ("run",)]
-    if any(f"bioinstruct_jax.{verb}" in block.text for verb in commands.AWAITED for block in found):
-        return []
     return [block for block in found if slow or "slow" not in block.mark]
 
 
