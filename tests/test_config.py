@@ -5,8 +5,9 @@ import pytest
 from pydantic import ValidationError
 
 from bioinstruct_jax import schema, settings
-from bioinstruct_jax.config import Lora, Mesh, RopeScaling, Shape, Train
+from bioinstruct_jax.config import Lora, Mesh, Shape, Train
 from bioinstruct_jax.resources import resource
+from bioinstruct_jax.shape_settings import RopeScaling
 
 PRESETS = ("llama1_7b", "llama1_13b", "llama2_7b", "llama2_13b", "llama3_1_8b", "llama2_7b_chat", "llama2_13b_chat")
 SIZES = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4}

@@ -15,6 +15,7 @@ FREE = [
     "config",
     "config_types",
     "scoring_settings",
+    "shape_settings",
     "settings",
     "schema",
     "usage",

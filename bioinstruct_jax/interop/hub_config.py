@@ -9,8 +9,8 @@ from pydantic import ValidationError
 from upath import UPath
 
 from bioinstruct_jax import files
-from bioinstruct_jax.config import RopeScaling, Shape
 from bioinstruct_jax.resources import shipped_base
+from bioinstruct_jax.shape_settings import RopeScaling, Shape
 
 GENERATION = "generation_config.json"
 TOKENIZER_FILES = (

@@ -6,11 +6,12 @@ import peft
 import pytest
 import torch
 
-from bioinstruct_jax.config import Lora, RopeScaling, Shape
+from bioinstruct_jax.config import Lora, Shape
 from bioinstruct_jax.inference import engine as engine_module
 from bioinstruct_jax.inference import slots
 from bioinstruct_jax.inference.batches import Branches, Prompt, bucket
 from bioinstruct_jax.model.weights import lora_weights
+from bioinstruct_jax.shape_settings import RopeScaling
 from tests.inference.engines import (
     branches,
     complete,

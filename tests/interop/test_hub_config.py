@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from transformers import LlamaConfig
 from upath import UPath
 
-from bioinstruct_jax.config import RopeScaling, Shape
 from bioinstruct_jax.interop import hub_config
+from bioinstruct_jax.shape_settings import RopeScaling, Shape
 
 SMALL = {
     "model_type": "llama",
