@@ -2,7 +2,7 @@
 
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from bioinstruct_jax import settings, yaml12
@@ -92,8 +92,9 @@ def model(job: Study, cell: Cell) -> Model:
 
 
 def _given(one: Model) -> dict[str, Any]:
-    """What of a model's settings is not their default."""
-    plain = yaml12.read(settings.dump(one)).value
+    """What of a model's settings is not their default, as plain values."""
+    plain, usual = (yaml12.read(settings.dump(each)).value for each in (one, Model(model="any")))
     assert isinstance(plain, dict)
-    default = {field.name: getattr(Model(name="m", model="m"), field.name) for field in fields(Model)}
-    return {key: value for key, value in plain.items() if key == "name" or value not in (default[key], [])}
+    assert isinstance(usual, dict)
+    usual["model"] = None
+    return {key: value for key, value in plain.items() if key == "name" or value != usual[key]}

@@ -202,11 +202,11 @@ def _scoring(job: Study, cell: Cell, wanted: Sequence[Cell]) -> float | None:
 def _rows(job: Study, lost: bool) -> Iterator[tuple[list[Rows], Path]]:
     """The rows of the arms and the folder of their files: as they stand there, else made for a look and left nowhere.
 
-    None where they cannot be made as something is missing.
+    No rows where something is missing to make them of.
     """
     out = folder.place(job)
-    if (out / folder.ARMS / "arms.json").is_file():
-        yield arms.read(out), out
+    if (out / arms.ARMS / arms.INDEX).is_file():
+        yield arms.read(out)[0], out
     elif lost:
         yield [], out
     else:
@@ -226,7 +226,7 @@ def _here(name: str) -> bool:
 
 
 def _number(value: float | None) -> str:
-    return UNKNOWN if value is None else f"{value:,.2f}"
+    return UNKNOWN if value is None else f"{value:,.2f}" if value >= 0.1 else f"{value:.1g}"
 
 
 def _sum(name: str, values: Sequence[float | None]) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 from bioinstruct_jax import files, settings, yaml12
 from bioinstruct_jax.studies.job import Study
 
-STUDY, EVALUATION, ARMS, LOCK = "study.yaml", "evaluation.yaml", "arms", "study.lock"
+STUDY, EVALUATION, LOCK = "study.yaml", "evaluation.yaml", "study.lock"
 RUNS, SCORES, LOGS = "runs", "scores", "logs"
 
 

@@ -17,6 +17,7 @@ from bioinstruct_jax.studies.commands import Command, line
 from bioinstruct_jax.studies.grid import Cell
 from bioinstruct_jax.studies.job import Study
 
+PYTHON = (sys.executable, "-m")
 POLL = 0.2  # seconds between looks at the commands that run
 SHOWN = 100  # letters of a log's last line
 STOPPED = {-signal.SIGTERM: 75, -signal.SIGINT: 130}  # of a command that was told to stop before it could listen
@@ -104,7 +105,7 @@ def _start(one: Running, claim: int) -> None:
         log.write(f"$ {line([command])}\n".encode())
         log.flush()
         one.process = subprocess.Popen(
-            [sys.executable, "-m", f"bioinstruct_jax.{command.verb}", *command.words],
+            [*PYTHON, f"bioinstruct_jax.{command.verb}", *command.words],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
