@@ -122,7 +122,7 @@ def test_how_the_last_command_ended(study, code, status):
     grids.trained(study, finished=False)
     cells.note(out, TUNED, code)
     (out / "logs" / f"{TUNED.name}.log").write_text(
-        "$ python -m bioinstruct_jax.train --error\nerror: old\nloading ...\nerror: rows.jsonl: not there.\nPut it there\n"
+        "$ python -m bioinstruct_jax.train\nerror: old\nloading ...\nerror: rows.jsonl: not there.\nPut it there\n"
     )
     state = cells.state(study, TUNED)
     assert state.status == status

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import yaml
 from hypothesis import given
+from hypothesis import settings as limits
 from hypothesis import strategies as st
 
 from bioinstruct_jax import settings
@@ -34,6 +35,7 @@ def test_training_is_that_of_the_settings_with_the_keys_of_the_cell(tmp_path):
     assert replace(made, name=bare.name, seed=bare.seed, runs_dir=bare.runs_dir, data=data) == bare
 
 
+@limits(max_examples=25)
 @given(name=NAMES, rate=st.floats(1e-9, 1, allow_nan=False), text=NAMES)
 def test_a_shell_gives_back_every_word(tmp_path_factory, name, rate, text):
     # Mutation: words joined with spaces and not quoted.
@@ -64,7 +66,7 @@ def test_evaluation_is_that_of_the_study_for_one_model(tmp_path, cell):
     assert (read.out, read.limit, read.tasks) == (str(tmp_path / "study/scores" / cell.name), 7, ("QA",))
     (model,) = read.models
     assert model.name == cell.name
-    assert "null" not in words[-1]
+    assert "model: null" not in words[-1]
 
 
 def test_which_model_a_cell_is(tmp_path):
