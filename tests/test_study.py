@@ -1,0 +1,200 @@
+"""The verb: a tiny study through both commands, killed and gone on with, and what it says of what cannot be used."""
+
+import contextlib
+import io
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from bioinstruct_jax import schema, study, train
+from bioinstruct_jax.studies.job import Study
+from tests import tiny_run
+from tests.evaluations import Said
+from tests.studies import grids
+
+PLAIN = {name: value for name, value in os.environ.items() if not name.startswith("JAX_")} | {"JAX_PLATFORMS": "cpu"}
+# The results have their own tests; here they only say that they were asked for.
+WITHOUT_RESULTS = """
+import sys
+from bioinstruct_jax import study
+study.results = lambda job, states: print("results of", sum(one.status == "finished" for one in states))
+sys.exit(study.main())
+"""
+
+
+def call(*words: object) -> Said:
+    """`study` in this process."""
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        code = study.main([str(word) for word in words])
+    return Said(code, out.getvalue(), err.getvalue())
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory) -> Path:
+    """Corpora, rows and a base, as a run that tunes all weights of a random one leaves it."""
+    folder = tmp_path_factory.mktemp("home")
+    grids.corpora(folder)
+    random = tiny_run.write(
+        folder, trainable="all", data={"held_out": 0.0}, training={"steps": 2, "eval_every": 0, "micro_batches": 1}
+    )
+    keys = yaml.safe_load(random.read_text())
+    del keys["lora"]
+    random.write_text(yaml.safe_dump(keys))
+    assert train.main([str(random), "--name=random"]) == 0
+    shutil.copytree(folder / "runs" / "random" / "model", folder / "base")
+    return folder
+
+
+def process(*words: object, **more: object) -> subprocess.Popen:
+    command = [sys.executable, "-c", WITHOUT_RESULTS, *map(str, words)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=PLAIN, **more)
+
+
+def ran(*words: object) -> Said:
+    started = process(*words)
+    out, err = started.communicate(timeout=900)
+    return Said(started.returncode, out, err)
+
+
+def deterministic(out: Path) -> dict[str, bytes]:
+    """What two studies of the same settings have in common, byte for byte."""
+    patterns = ("runs/*/metrics.jsonl", "runs/*/adapter/adapter_model.safetensors", "arms/*.jsonl")
+    found = {str(file.relative_to(out)): file.read_bytes() for one in patterns for file in out.glob(one)}
+    samples = sorted(out.glob("scores/*/*/samples_*.jsonl"))
+    return found | {f"{file.parent.name}/{file.name.rsplit('_', 1)[0]}": file.read_bytes() for file in samples}
+
+
+@pytest.fixture(scope="module")
+def whole(home) -> Path:
+    """A study that nobody disturbed."""
+    file = grids.file(home)
+    said = ran(file, f"--out={home / 'whole'}")
+    assert said.code == 0, said.err
+    assert "results of 4" in said.out
+    return home / "whole"
+
+
+# -------------------------------------------------------------------- whole studies
+
+
+@pytest.mark.slow
+def test_a_finished_study_runs_nothing_again(whole, home):
+    before = {file: file.stat().st_mtime_ns for place in ("runs", "scores") for file in (whole / place).rglob("*")}
+    said = ran(grids.file(home), f"--out={whole}")
+    assert said.code == 0, said.err
+    assert "4 of 4 cells are finished" in said.out
+    assert {file: file.stat().st_mtime_ns for file in before} == before
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL], ids=["term", "kill"])
+def test_a_study_that_is_killed_goes_on_and_ends_the_same(whole, home, number):
+    # Mutations: the run begun anew from its first step with other numbers; the last cell forgotten.
+    out = home / f"killed{int(number)}"
+    steps = out / "runs" / "small-all-natural-s1" / "metrics.jsonl"
+    started = process(grids.file(home), f"--out={out}", start_new_session=True)
+    while started.poll() is None and not (steps.exists() and steps.read_bytes()):
+        time.sleep(0.02)
+    started.send_signal(number)
+    _, err = started.communicate(timeout=300)
+    assert started.returncode == (75 if number == signal.SIGTERM else -number), err
+    said = ran(grids.file(home), f"--out={out}")
+    while "or a cell that it began" in said.err:  # which ends by itself
+        time.sleep(1)
+        said = ran(grids.file(home), f"--out={out}")
+    assert said.code == 0, said.err
+    assert deterministic(out) == deterministic(whole)
+
+
+@pytest.mark.slow
+def test_the_lines_of_commands_do_the_same_in_a_shell(whole, home):
+    # Mutations: a word that a shell would split; a line for a cell that is finished; notes on standard output.
+    out, file = home / "shell", grids.file(home)
+    said = ran(file, f"--out={out}", "--commands")
+    assert said.code == 0, said.err
+    lines = said.out.splitlines()
+    assert len(lines) == 4
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    for line in lines:
+        subprocess.run(["bash", "-c", line], check=True, env=PLAIN | {"PATH": path}, capture_output=True, timeout=600)
+    assert deterministic(out) | deterministic(whole) == deterministic(out)
+    again = ran(file, f"--out={out}", "--commands")
+    assert (again.code, again.out) == (0, "")
+    assert "results of 4" in ran(file, f"--out={out}", "--gather").out
+
+
+@pytest.mark.slow
+def test_a_cell_that_fails_is_told_and_tried_again(home):
+    # Mutations: exit code 0; the failed cell not run at the next call; results not written.
+    far = home / "said.jsonl"
+    keys = grids.keys(home, comparators=[{"name": "others", "runs_on": "predictions", "predictions": str(far)}])
+    file = home / "failing.yaml"
+    file.write_text(yaml.safe_dump(keys))
+    words = (file, f"--out={home / 'failing'}", "--cells=[!s]*")
+    said = ran(*words)
+    assert said.code == 3
+    assert "others: failed: error: " in said.err
+    assert str(far) in said.err
+    assert json.loads((home / "failing/logs/others.json").read_text()) == {"code": 2}
+    rows = [{"task": "medqa", "id": f"test:{n}", "label": "A"} for n in (1, 2, 3)]
+    far.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    said = ran(*words)
+    assert (said.code, said.out.splitlines()[0]) == (3, "results of 1")
+    assert "others" not in said.err.replace("others: finished", "")
+
+
+# -------------------------------------------------------------------- quick calls
+
+
+def test_gather_runs_nothing(tmp_path):
+    said = call(grids.file(tmp_path), "--gather")
+    assert said.code == 3
+    assert "0 of 4 cells are finished" in said.out
+    assert "small-base: waiting" in said.err
+    assert not (tmp_path / "study" / "arms").exists()
+
+
+def test_a_dry_run_leaves_nothing(tmp_path):
+    said = call(grids.file(tmp_path), "--dry-run", "--cells=*-s0")
+    assert said.code == 0, said.err
+    assert "small-all-natural-s0" in said.out
+    assert "small-base" not in said.out
+    assert "missing: weights of small" in said.out
+    assert not (tmp_path / "study").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--cells=nothing"], "no such cell; they are small-base"),
+        (["--commands", "--gather"], "--commands and --gather: one at a time"),
+        (["--jobs=0"], "jobs"),
+        (["--models.0.settings=nowhere.yaml"], "models: small: nowhere.yaml: no such settings file"),
+        (["--models.0.set={model.weihgts: x}"], "model.weights"),
+        (["--out=gs://bucket/study"], "local folder"),
+    ],
+)
+def test_what_cannot_be_used_is_told(tmp_path, words, said):
+    found = call(grids.file(tmp_path), "--dry-run" if "--commands" not in words else "--jobs=1", *words)
+    assert found.code == 2
+    assert said in found.err
+    assert not (tmp_path / "study").exists()
+
+
+def test_the_options_and_keys_stand_in_help(capsys):
+    with pytest.raises(SystemExit) as caught:
+        study.main(["--help"])
+    assert caught.value.code == 0
+    text = capsys.readouterr().out
+    for key in (*schema.keys(Study), *schema.keys(study.Options)):
+        if not schema.fields(key.kind):
+            assert f"--{key.name}" in text
