@@ -124,7 +124,7 @@ def results(job: Study, states: "list[State]") -> None:
     from bioinstruct_jax.studies import contrasts
     from bioinstruct_jax.studies.results import write
 
-    write.write(job, contrasts.found(job, states))
+    print(write.write(job, contrasts.found(job, states)))
 
 
 def ended(states: "list[State]", out: str) -> int:

@@ -16,6 +16,7 @@ from bioinstruct_jax import files
 from bioinstruct_jax.config import Train
 from bioinstruct_jax.evaluation.runner.questions import chosen_split
 from bioinstruct_jax.reporting.terminal import columns, say
+from bioinstruct_jax.resources import shipped_base
 from bioinstruct_jax.studies import arms, cells, folder, learners
 from bioinstruct_jax.studies.found import Rows
 from bioinstruct_jax.studies.grid import Cell
@@ -222,7 +223,7 @@ def _of(rows: Sequence[Rows], cell: Cell) -> Rows | None:
 
 
 def _here(name: str) -> bool:
-    return "://" in name or files.path(name).exists()
+    return "://" in name or shipped_base(name) is not None or files.path(name).exists()
 
 
 def _number(value: float | None) -> str:
