@@ -8,7 +8,7 @@ import bioinstruct_jax
 from bioinstruct_jax import cli
 
 HEAVY = ("jax", "jaxlib", "flax", "optax", "orbax", "transformers", "datasets", "torch", "tensorflow", "matplotlib")
-HEAVY += ("pyarrow", "wandb", "tensorboardX", "rich", "openai", "numpy")
+HEAVY += ("pyarrow", "wandb", "tensorboardX", "rich", "openai", "numpy", "sklearn")
 
 
 def command(*words: str) -> subprocess.CompletedProcess:

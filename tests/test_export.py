@@ -67,7 +67,7 @@ def _loaded(folder: Path) -> torch.nn.Module:
     ("family", "adapter"),
     [
         ("llama2_gqa", "all"),
-        ("llama32_tied", "all"),
+        pytest.param("llama32_tied", "all", marks=pytest.mark.slow),
         pytest.param("biases", "rslora", marks=pytest.mark.slow),
         pytest.param("head_dim", "regex", marks=pytest.mark.slow),
         ("llama31", "patterns"),

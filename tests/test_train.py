@@ -90,7 +90,7 @@ def test_the_adapter_in_peft_gives_our_logits(finished):
     np.testing.assert_allclose(ours, expected, atol=1e-4)
 
 
-@pytest.mark.parametrize("stop", [3, 5])
+@pytest.mark.parametrize("stop", [pytest.param(3, marks=pytest.mark.slow), 5])
 def test_an_interrupted_run_goes_on_as_if_it_had_not_been(finished, tmp_path, monkeypatch, stop):
     # alpaca-lora#72, FastChat#1280. Mutation: a checkpoint without the optimizer, metrics not cut back to the
     # checkpoint, or dropout keyed by a counter that starts anew, each change a byte of the files compared.

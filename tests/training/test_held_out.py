@@ -6,13 +6,12 @@ import pytest
 
 from bioinstruct_jax.data.rows import Rows
 from bioinstruct_jax.training.held_out import HeldOut
-from tests.small import job, on_mesh, random_rows, ready
+from tests.small import on_mesh, random_rows
 
 
 @pytest.mark.parametrize("count", [1, 5, 8])
-def test_it_is_the_loss_that_training_reports(count):
+def test_it_is_the_loss_that_training_reports(count, this):
     # axolotl#3478. Mutation: a mean of batch means, or dropout left on, differs; padding rows are not counted.
-    this = ready(job())
     arrays = random_rows(count, 24)
     rows = Rows(**{name: array.astype(np.uint8 if name == "weights" else np.int32) for name, array in arrays.items()})
     with jax.set_mesh(this.mesh):
