@@ -69,6 +69,7 @@ class Planner:
     timeout: float
 
     def plan(self, slice_: "Slice", job: Train) -> "Row":
+        """One row of the plan, told before and after it is made."""
         from bioinstruct_jax.planning import row, table
 
         training = job.training

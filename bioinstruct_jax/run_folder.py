@@ -43,6 +43,7 @@ class RunFolder:
 
     @property
     def finished(self) -> bool:
+        """Whether the run has ended: finished.json is there and whole."""
         try:
             json.loads((self.path / "finished.json").read_text(encoding="utf-8"))
         except (FileNotFoundError, ValueError):  # a torn file was being written when the machine died
@@ -74,11 +75,13 @@ class RunFolder:
             file.write_text(text, encoding="utf-8")
 
     def write_json(self, name: str, value: Any) -> None:
+        """Write a file of the run, keys in order; nothing in processes that do not write."""
         text = json.dumps(value, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
         if self.writes:
             (self.path / name).write_text(text, encoding="utf-8")
 
     def write_lines(self, name: str, values: list[Any]) -> None:
+        """Write JSON lines; nothing in processes that do not write."""
         text = "".join(json.dumps(value, ensure_ascii=False) + "\n" for value in values)
         if self.writes:
             (self.path / name).write_text(text, encoding="utf-8")

@@ -49,6 +49,7 @@ def nullable(kind: Any) -> bool:
 
 
 def is_list(kind: Any) -> bool:
+    """Whether a type is a tuple, with or without None."""
     return get_origin(bare(kind)) is tuple
 
 

@@ -105,6 +105,16 @@ def test_no_room_imports_a_verb():
             assert not verbs & {".".join(name.split(".")[:2]) for name in _imports(file)}, file
 
 
+@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(PACKAGE)))
+def test_what_is_public_says_what_it_is(file):
+    # Modules, classes and functions; what a method is for often follows from its class.
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    found = [node for node in tree.body if isinstance(node, (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef))]
+    bare = [node.name for node in found if not node.name.startswith("_") and not ast.get_docstring(node)]
+    assert bare == []
+    assert ast.get_docstring(tree) or not tree.body
+
+
 def test_files_can_be_read_in_one_sitting():
     long = {str(file): lines for file in FILES if (lines := len(file.read_text(encoding="utf-8").splitlines())) > 400}
     assert not long

@@ -31,6 +31,7 @@ def body(endpoint: Endpoint, request: Request, mode: str) -> dict[str, Any]:
 
 
 def as_bytes(said: dict[str, Any]) -> bytes:
+    """A request's body as it is sent: compact JSON in UTF-8."""
     return json.dumps(said, ensure_ascii=False, separators=(",", ":")).encode()
 
 

@@ -390,6 +390,7 @@ class Client:
         self.check_halt()
 
     def caller(self, server: Server) -> Caller:
+        """The open connection to a server; RuntimeError where the client is not open."""
         if server.caller is None:
             raise RuntimeError("the client is not open: use `async with`")
         return server.caller

@@ -43,6 +43,7 @@ class Cost:
 
 
 def cost(attempt: Attempt, tokens_in: int, tokens_out: int) -> Cost:
+    """What so many tokens of an attempt cost, in dollars at the attempt's prices."""
     return Cost(tokens_in, tokens_out, tokens_in * attempt.input_price + tokens_out * attempt.output_price)
 
 

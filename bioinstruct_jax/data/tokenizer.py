@@ -175,6 +175,7 @@ def token_id(token: str, tokenizer: PreTrainedTokenizerFast) -> int:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
+    """The command line: train a tokenizer and write its folder."""
     parser = argparse.ArgumentParser(
         prog="python -m bioinstruct_jax.data.tokenizer",
         description="Train a byte-level BPE on a source of instructions and save it as a folder transformers loads.",

@@ -2,6 +2,7 @@
 
 
 def words(text: str) -> frozenset[str]:
+    """The words of a text that are set apart by blanks."""
     return frozenset(text.split())
 
 

@@ -30,6 +30,7 @@ class Patient:
         return [f"{name} {dose} {unit} {TIMES[times]}" for name, dose, unit, times, _ in self.drugs]
 
     def note(self, kind: str) -> str:
+        """A note of five sentences under a heading."""
         them = "She" if self.sex == "woman" else "He"
         return (
             f"{kind.upper()}\n{self.age}-year-old {self.sex} with {_and(self.problems)}. Takes {_and(self.taken)}. "
@@ -39,6 +40,7 @@ class Patient:
 
 
 def patient(draw: Random) -> Patient:
+    """A patient who was never there; the same draws give the same one."""
     symptoms = draw.sample(SYMPTOMS, 4)
     low = draw.randrange(60, 95)
     return Patient(

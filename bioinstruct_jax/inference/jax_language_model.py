@@ -163,6 +163,7 @@ def _branches(ids: tuple[int, ...], group: list[tuple[int, np.ndarray]]) -> Bran
 
 @contextlib.contextmanager
 def naming(i: int) -> Iterator[None]:
+    """Says which request a ValueError is about."""
     try:
         yield
     except ValueError as error:

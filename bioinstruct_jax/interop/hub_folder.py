@@ -74,6 +74,11 @@ def find(folder: UPath) -> dict[str, Tensor]:
 
 
 def check(folder: UPath, found: dict[str, Tensor], table: dict[str, Weight]) -> None:
+    """Hold the tensors of a folder against the weights that config.json asks for.
+
+    Raises:
+        ValueError: one is missing, has another shape, or is known to no weight.
+    """
     wanted = {name: table[path] for name, path, _ in hub_tensors(table)}
     for name, weight in wanted.items():
         if name not in found:

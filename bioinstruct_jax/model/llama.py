@@ -193,11 +193,15 @@ class Layer(nnx.Module):
 
 
 class Embedding(nnx.Module):
+    """The input table [V, D]."""
+
     def __init__(self, path: str, table: Mapping[str, Weight], make: Make):
         self.embedding = nnx.Param(make(f"{path}.embedding", table[f"{path}.embedding"]))
 
 
 class Head(nnx.Module):
+    """The output product [D, V]."""
+
     def __init__(self, path: str, table: Mapping[str, Weight], make: Make):
         self.kernel = nnx.Param(make(f"{path}.kernel", table[f"{path}.kernel"]))
 

@@ -109,6 +109,7 @@ def needed(text: str) -> dict[str, int | None]:
 
 
 def libtpu_version() -> str:
+    """The version of the TPU compiler; PackageNotFoundError where there is none."""
     from importlib.metadata import version
 
     return version("libtpu")

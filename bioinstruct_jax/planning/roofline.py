@@ -44,6 +44,7 @@ class Time:
 
     @property
     def parts(self) -> dict[str, float]:
+        """Seconds by what takes them."""
         return {
             "compute": self.compute,
             "memory": self.memory,

@@ -50,6 +50,7 @@ def cells(row: Row) -> list[str]:
 
 
 def gib(size: int | None) -> str:
+    """Bytes as GiB with two decimals; empty for None."""
     return "" if size is None else f"{size / GIB:.2f}"
 
 

@@ -52,6 +52,7 @@ class Drawn:
 
 
 def stratum(sample: Sample) -> Stratum:
+    """Where a row is drawn from: its source and its label, or that it has several."""
     labels = sorted(set(sample.labels))
     return Stratum(sample.source, "several" if len(labels) > 1 else "".join(labels))
 

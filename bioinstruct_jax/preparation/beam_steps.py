@@ -91,6 +91,7 @@ def read(numbered: tuple[int, Part]) -> Iterator[Any]:
 
 
 def text(row: Row) -> Text:
+    """What a row is compared by."""
     return Text(row.part, row.place, row.rendered.sample.id, row.rendered.about, row.rendered.free)
 
 
@@ -140,10 +141,12 @@ def judge_kind(group: tuple[str, Iterable[Met]], parts: list[Part], settings: Ov
 
 
 def kept(row: Row) -> Judged:
+    """A row that nothing speaks against."""
     return Judged(row, True)
 
 
 def told(judged: Judged) -> Iterator[tuple[int, int, tuple[overlaps.Overlapping, ...]]]:
+    """Part, place and what was met of a row in which something was."""
     if judged.found:
         yield judged.row.part, judged.row.place, judged.found
 
@@ -155,6 +158,7 @@ def by_part(judged: Judged) -> tuple[int, bytes]:
 
 
 def ledger(group: tuple[int, Iterable[bytes]]) -> Ledger:
+    """A part's rows in their order: which are kept, and their digests."""
     numbers = bytearray()
     for entry in group[1]:
         numbers += entry
@@ -190,6 +194,7 @@ def placed(
 
 
 def by_row(judged: Judged) -> Iterator[tuple[tuple[int, int], Sample]]:
+    """The sample of a row that is kept, by part and place."""
     if judged.keep:
         yield (judged.row.part, judged.row.place), judged.row.rendered.sample
 

@@ -72,6 +72,7 @@ class Composition:
         self.by_family: dict[tuple[str, str], Share] = {}  # of (family, split)
 
     def add(self, sample: Sample) -> None:
+        """Count a row, and its texts' tokens."""
         count = counter(self.tokenizer)
         asked, answered = count(sample.input), count(sample.output)
         for shares, name in ((self.by_source, sample.source), (self.by_family, sample.family)):
@@ -110,6 +111,7 @@ def counter(tokenizer: str | None) -> Callable[[str], int]:
 
 
 def total(lengths: Counter[int]) -> int:
+    """The sum of lengths that are counted by how many rows have each."""
     return sum(length * rows for length, rows in lengths.items())
 
 

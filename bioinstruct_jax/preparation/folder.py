@@ -71,6 +71,7 @@ def _writable(out: UPath) -> None:
 
 
 def begin(out: UPath, job: Prepare) -> None:
+    """Write the job's settings, the first file of the folder."""
     files.write_text(out / CONFIG, settings.dump(job))
 
 

@@ -20,6 +20,7 @@ class Availability:
 
     @property
     def word(self) -> str:
+        """'yes', 'no', or the splits that are there."""
         if not self.missing:
             return "yes"
         return " ".join(self.there) if self.there else "no"

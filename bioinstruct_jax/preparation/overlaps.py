@@ -49,6 +49,7 @@ class HeldOut:
         self._seen = Exact()
 
     def add(self, id: str, about: str, free: str) -> None:
+        """Take in what an evaluation row is about, and its free text, under `id`."""
         if self._seen.find(about) is None:  # several tasks are made of one corpus
             for index in (self._seen, self._near, self._ngrams):
                 index.add(id, about)
@@ -56,6 +57,7 @@ class HeldOut:
             self._ngrams.add(id, free)
 
     def find(self, row: Rendered) -> Overlapping | None:
+        """What a row has in common with an evaluation row, or None: the same text, a near one, a shared n-gram."""
         if (same := self._seen.find(row.about)) is not None:
             return Overlapping(row.sample.id, LEAK, same, 1.0)
         if (match := self._near.find(row.about)) is not None:

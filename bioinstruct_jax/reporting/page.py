@@ -72,10 +72,12 @@ def escape(text: str) -> str:
 
 
 def section(heading: str, *parts: str) -> str:
+    """A section under a heading; `parts` are HTML."""
     return f"<section>\n<h2>{escape(heading)}</h2>\n" + "\n".join(parts) + "\n</section>"
 
 
 def paragraph(text: str) -> str:
+    """Text as a paragraph."""
     return f"<p>{escape(text)}</p>"
 
 
@@ -172,6 +174,7 @@ def _cell(value: object) -> str:
 
 
 def code(text: str) -> str:
+    """Text as it stands, in a block that can be scrolled by keyboard."""
     return f'<pre tabindex="0"><code>{escape(text)}</code></pre>'
 
 

@@ -43,6 +43,7 @@ class Choice:
 
 
 def gold(item: Choice) -> str:
+    """The letter of the right option."""
     return LETTERS[item.answer]
 
 

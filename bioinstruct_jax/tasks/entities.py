@@ -21,6 +21,7 @@ WORDINGS = (
 
 
 def gold(item: Entities) -> Gold:
+    """The mentions."""
     return item.mentions
 
 
@@ -45,11 +46,13 @@ def form(task: Task[Entities, Gold], format: str) -> str:
 
 
 def render(item: Entities, task: Task[Entities, Gold], format: str) -> tuple[str, str]:
+    """The text, and its mentions as lines or as JSON."""
     answer = iob_answer.render if _is_iob(format) else json_answer.render
     return item.text, answer(item, task.labels)
 
 
 def parse(text: str, item: Entities, task: Task[Entities, Gold], format: str) -> Answer[Gold]:
+    """The mentions that an answer names, by its format."""
     answer = iob_answer.parse if _is_iob(format) else json_answer.parse
     return answer(text, item, task.labels)
 

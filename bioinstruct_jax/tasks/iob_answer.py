@@ -31,11 +31,13 @@ def flat(mentions: tuple[Mention, ...]) -> tuple[Mention, ...]:
 
 
 def inexpressible(item: Entities) -> tuple[Mention, ...]:
+    """Mentions that lines of tags cannot hold, as others overlap them."""
     kept = set(flat(item.mentions))
     return tuple(mention for mention in item.mentions if mention not in kept)
 
 
 def render(item: Entities, labels: tuple[str, ...]) -> str:
+    """A line ``token : tag`` for each token; the type stands in the tag where there are several."""
     tags = ["O"] * len(item.tokens)
     for start, end, kind in flat(item.mentions):
         suffix = f"-{kind}" if len(labels) > 1 else ""

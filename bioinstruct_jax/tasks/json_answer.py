@@ -88,6 +88,7 @@ def occurrences(item: Entities, words: str) -> list[Span]:
 
 
 def render(item: Entities, labels: tuple[str, ...]) -> str:
+    """Mentions as JSON: the text, which occurrence it is where it has several, and the type where there are several."""
     rows = []
     for mention in item.mentions:
         words = item.words(mention)

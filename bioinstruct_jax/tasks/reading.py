@@ -54,6 +54,7 @@ class Row:
         raise CorpusError(self.file, self.line, problem)
 
     def get(self, name: str) -> object:
+        """The value of a field; CorpusError where there is none of that name."""
         if name not in self.values:
             names = ", ".join(shown(key) for key in list(self.values)[:12])
             self.fail(f"there is no field {name!r}; the fields are {names or 'none'}")

@@ -64,6 +64,7 @@ class Entities:
 
     @cached_property
     def text(self) -> str:
+        """The tokens with the blanks that stood between them, or one each."""
         if not self.spaces:
             return " ".join(self.tokens)
         return "".join(token + space for token, space in zip(self.tokens, self.spaces, strict=True))
@@ -75,6 +76,7 @@ class Entities:
 
 
 def ordered(mentions: Iterable[Mention]) -> tuple[Mention, ...]:
+    """Each mention once, in the order of the text."""
     return tuple(sorted(set(mentions)))
 
 

@@ -124,6 +124,7 @@ class Metrics:
         self._timing.flush()
 
     def close(self) -> None:
+        """Close every file and the tracker, whatever becomes of the others."""
         with contextlib.ExitStack() as stack:  # each of them, whatever becomes of the others
             if self._tracker:
                 stack.callback(self._tracker.close)

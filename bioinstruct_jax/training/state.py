@@ -46,6 +46,7 @@ class Plan(NamedTuple):
 
 
 def adapter_config(config: Train) -> Lora | None:
+    """The adapter that is trained, or None where all weights are."""
     return config.lora if config.trainable == "lora" else None
 
 

@@ -107,6 +107,7 @@ class Tally:
         self.categories: set[str] = set()
 
     def add(self, sample: Sample) -> None:
+        """Count a row."""
         self.rows[sample.source, sample.split] += 1
         self.wordings[sample.family][sample.wording] += 1
         self.formats[sample.family][sample.format] += 1

@@ -37,6 +37,7 @@ GUIDE = (
 
 
 def of_protocol(name: str) -> str:
+    """A protocol in words; one that is not known by its name."""
     return PROTOCOLS.get(name, name)
 
 
@@ -74,6 +75,7 @@ def change(value: float | None, unit: str, *, named: bool = True) -> str:
 
 
 def p_value(p: float | None) -> str:
+    """A p-value with three decimals, or ``<0.001``; empty where there is none."""
     if p is None:
         return ""
     return "<0.001" if p < 0.001 else f"{p:.3f}"

@@ -79,6 +79,7 @@ class Local:
         return PROTOCOLS
 
     def requests(self, task: Task[Any, Any], protocol: Protocol, question: Question, most: int) -> Asked:
+        """What the model is asked for a question: scores of choices, or a completion of at most `most` tokens."""
         if protocol != "generated":
             return questions.score_requests(question, task, protocol, self.template)
         return CompletionRequest(
@@ -91,6 +92,7 @@ class Local:
     def answer(
         self, task: Task[Any, Any], protocol: Protocol, asked: Sequence[tuple[Question, Asked]], put: Put
     ) -> None:
+        """Ask in one batch; `put` is called with the place of a question and its output."""
         if protocol == "generated":
 
             def take(place: int, result: Completion | TooLong) -> None:
@@ -138,6 +140,7 @@ class Served:
     def answer(
         self, task: Task[Any, Any], protocol: Protocol, asked: Sequence[tuple[Question, Asked]], put: Put
     ) -> None:
+        """Ask the server; `put` is called with the place of a question and its output."""
         keyed = [(f"{protocol}/{question.id}", question.record) for question, _ in asked]
         most = max((one.max_tokens for _, one in asked if isinstance(one, CompletionRequest)), default=1)
         self.server.answer(keyed, put, max_tokens=most)
@@ -163,6 +166,7 @@ class Foretold:
     def answer(
         self, task: Task[Any, Any], protocol: Protocol, asked: Sequence[tuple[Question, Asked]], put: Put
     ) -> None:
+        """Look answers up; ValueError for a kind of prediction that the task does not take."""
         entities = task.family.name == "entities"
         labelled = bool(task.labels) and not entities
         for place, (question, _) in enumerate(asked):
