@@ -132,7 +132,7 @@ def each(
     if len(rows) == 1:
         why = "all documents count the same"
         return [(Estimate(value, 0.0, value, value, level, method, documents, why), np.zeros(0)) for value in values]
-    drawn = _resampled(rows, times, scores, resamples, seed)
+    drawn = resampled(rows, times, scores, resamples, seed)
     found = []
     for score, value, draws in zip(scores, values, drawn, strict=True):
         left_out = taken(score, total - rows)  # [U], each of `times` documents
@@ -170,18 +170,13 @@ def _estimate(
     return Estimate(value, error, float(low), float(high), level, method, documents, note)
 
 
-def resampled(rows: np.ndarray, times: np.ndarray, score: Score, resamples: int, seed: int) -> np.ndarray:
-    """Scores [resamples] of as many documents as there are, drawn with replacement.
+def resampled(rows: np.ndarray, times: np.ndarray, scores: Sequence[Score], resamples: int, seed: int) -> np.ndarray:
+    """Scores [len(scores), resamples] of as many documents as there are, drawn with replacement.
 
     Args:
         rows: [U, K], the distinct ones.
         times: [U], how many documents have each.
     """
-    return _resampled(rows, times, [score], resamples, seed)[0]
-
-
-def _resampled(rows: np.ndarray, times: np.ndarray, scores: Sequence[Score], resamples: int, seed: int) -> np.ndarray:
-    """Several scores, [len(scores), resamples]."""
     random = np.random.default_rng(seed)
     kinds, documents = len(rows), int(times.sum())
     few = kinds * 16 <= documents  # then it is quicker to draw how often each kind comes than each document

@@ -68,11 +68,6 @@ def accuracy(sums: np.ndarray) -> np.ndarray:
     return ratio(np.stack([_parts(sums)[0].sum(-1), sums[..., -1]], -1))
 
 
-def accuracy_of_answered(sums: np.ndarray) -> np.ndarray:
-    """Right answers over the items that have an answer: kind to a model that seldom answers, never to stand alone."""
-    return ratio(np.stack([_parts(sums)[0].sum(-1), sums[..., -2]], -1))
-
-
 def extraction_rate(sums: np.ndarray) -> np.ndarray:
     """Items with an answer over all items."""
     return ratio(sums[..., -2:])

@@ -2,15 +2,90 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import contextlib
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 from bioinstruct_jax.data.prompts import Piece
 from bioinstruct_jax.data.tokenizer import token_id
 from bioinstruct_jax.data.tokens import check_unicode, encode_pieces
-from bioinstruct_jax.evaluation.language_model import Text
+from bioinstruct_jax.evaluation.language_model import CompletionRequest, OnResult, ScoreRequest, Text, TooLong
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
+
+
+class Pair(NamedTuple):
+    """The tokens of a ScoreRequest, and its place."""
+
+    place: int
+    context: tuple[int, ...]
+    continuation: tuple[int, ...]
+
+
+class Start(NamedTuple):
+    """What a completion goes on from.
+
+    Attributes:
+        place: of its request.
+        prompt: its tokens.
+        ends: tokens that end it.
+        most: tokens that it may have: as many as asked for, or as fit.
+    """
+
+    place: int
+    prompt: tuple[int, ...]
+    ends: frozenset[int]
+    most: int
+
+
+def pairs(
+    requests: Sequence[ScoreRequest],
+    tokenizer: PreTrainedTokenizerFast,
+    put: OnResult[TooLong],
+    *,
+    bos: bool,
+    limit: int,
+) -> Iterator[Pair]:
+    """The requests that fit a context of `limit` tokens; the others are put as TooLong.
+
+    Raises:
+        ValueError: as `encode_pair`; names the request.
+    """
+    for place, request in enumerate(requests):
+        with _naming(place):
+            ids, rest = encode_pair(request.context, request.continuation, tokenizer, bos=bos)
+        if len(ids) + len(rest) - 1 > limit:
+            put(place, TooLong(len(ids) + len(rest), limit))
+        else:
+            yield Pair(place, tuple(ids), tuple(rest))
+
+
+def starts(
+    requests: Sequence[CompletionRequest],
+    tokenizer: PreTrainedTokenizerFast,
+    put: OnResult[TooLong],
+    *,
+    ends: frozenset[int],
+    bos: bool,
+    limit: int,
+) -> Iterator[Start]:
+    """The requests that leave room for a token in a context of `limit`; the others are put as TooLong.
+
+    Args:
+        ends: tokens that end every answer.
+
+    Raises:
+        ValueError: as `encode_prompt` and `end_tokens`; names the request.
+    """
+    for place, request in enumerate(requests):
+        with _naming(place):
+            ids = encode_prompt(request.prompt, tokenizer, bos=bos)
+            own = end_tokens(request.stop_tokens, tokenizer)
+        if len(ids) >= limit:
+            put(place, TooLong(len(ids), limit))
+        else:
+            yield Start(place, tuple(ids), ends | own, min(request.max_tokens, limit - len(ids)))
 
 
 def adds_bos(tokenizer: PreTrainedTokenizerFast) -> bool:
@@ -62,6 +137,14 @@ def encode_pair(
 def end_tokens(names: tuple[str, ...], tokenizer: PreTrainedTokenizerFast) -> frozenset[int]:
     """Ids of control tokens. Raises ValueError for one that the vocabulary lacks."""
     return frozenset(token_id(name, tokenizer) for name in names)
+
+
+@contextlib.contextmanager
+def _naming(place: int) -> Iterator[None]:
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"request {place}: {error}") from error
 
 
 def _first(tokenizer: PreTrainedTokenizerFast, bos: bool) -> tuple[Piece, ...]:

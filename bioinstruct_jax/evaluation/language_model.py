@@ -6,7 +6,7 @@ The JAX engine (`inference.jax_language_model`), a server or transformers answer
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
 from bioinstruct_jax.data.prompts import Piece
 
@@ -123,6 +123,18 @@ class TooLong:
 
 
 OnResult = Callable[[int, Result], None]  # called with a request's place and its result, as soon as it is known
+
+
+def gathered(on_result: OnResult[Any] | None) -> tuple[dict[int, Any], OnResult[Any]]:
+    """Results by the place of their request, and what puts one there and hands it on."""
+    results: dict[int, Any] = {}
+
+    def put(place: int, result: Any) -> None:
+        results[place] = result
+        if on_result:
+            on_result(place, result)
+
+    return results, put
 
 
 class LanguageModel(Protocol):

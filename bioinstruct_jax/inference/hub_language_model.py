@@ -19,9 +19,9 @@ from bioinstruct_jax.evaluation.language_model import (
     Score,
     ScoreRequest,
     TooLong,
+    gathered,
 )
 from bioinstruct_jax.inference.batches import power
-from bioinstruct_jax.inference.jax_language_model import naming
 from bioinstruct_jax.inference.text_stream import TextStream
 
 if TYPE_CHECKING:
@@ -62,15 +62,10 @@ class HubLanguageModel:
         Raises:
             ValueError: a continuation without a token of its own, or no valid Unicode; names the request.
         """
-        results, put = _results(on_result)
+        results, put = gathered(on_result)
         rows: dict[Ids, list[tuple[int, Ids]]] = {}  # what is read, and the continuations that end behind it
-        for i, request in enumerate(requests):
-            with naming(i):
-                ids, rest = encoding.encode_pair(request.context, request.continuation, self.tokenizer, bos=self.bos)
-            if len(ids) + len(rest) - 1 > self.context:
-                put(i, TooLong(len(ids) + len(rest), self.context))
-            else:
-                rows.setdefault((*ids, *rest[:-1]), []).append((i, tuple(rest)))
+        for i, context, rest in encoding.pairs(requests, self.tokenizer, put, bos=self.bos, limit=self.context):
+            rows.setdefault((*context, *rest[:-1]), []).append((i, rest))
 
         def targets(row: Ids) -> int:
             return max(len(rest) for _, rest in rows[row])
@@ -92,18 +87,12 @@ class HubLanguageModel:
         Raises:
             ValueError: an empty prompt, no valid Unicode, or a stop token that the vocabulary lacks; names the request.
         """
-        results, put = _results(on_result)
-        writing: list[_Writing] = []
-        for i, request in enumerate(requests):
-            with naming(i):
-                ids = encoding.encode_prompt(request.prompt, self.tokenizer, bos=self.bos)
-                ends = self.ends | encoding.end_tokens(request.stop_tokens, self.tokenizer)
-            if len(ids) >= self.context:
-                put(i, TooLong(len(ids), self.context))
-            else:
-                most = min(request.max_tokens, self.context - len(ids))
-                writing.append(_Writing(i, request, tuple(ids), ends, most, TextStream(self.tokenizer, request.stop)))
-        for some in _batches(writing, lambda one: (power(2, one.most), len(one.prompt)), self.batch):
+        results, put = gathered(on_result)
+        started = encoding.starts(requests, self.tokenizer, put, ends=self.ends, bos=self.bos, limit=self.context)
+        writing = [
+            _Writing(one, requests[one.place], TextStream(self.tokenizer, requests[one.place].stop)) for one in started
+        ]
+        for some in _batches(writing, lambda one: (power(2, one.start.most), len(one.start.prompt)), self.batch):
             self._write(some, put)
         return [results[i] for i in range(len(requests))]
 
@@ -126,7 +115,7 @@ class HubLanguageModel:
         import torch
 
         with torch.inference_mode():
-            tokens, mask = self._padded([one.prompt for one in some])
+            tokens, mask = self._padded([one.start.prompt for one in some])
             positions, cache, going = _positions(mask), None, set(range(len(some)))
             while True:
                 asked = self._known(attention_mask=mask, position_ids=positions, logits_to_keep=1)
@@ -134,7 +123,7 @@ class HubLanguageModel:
                 chosen = self._chosen(said.logits[:, -1].float(), some, going)
                 for row in sorted(going):
                     if result := some[row].take(int(chosen[row])):
-                        put(some[row].place, result)
+                        put(some[row].start.place, result)
                         going.remove(row)
                 if not going:
                     return
@@ -168,18 +157,10 @@ class HubLanguageModel:
 
 @dataclass(eq=False)
 class _Writing:
-    """A completion while it is written.
+    """A completion while it is written."""
 
-    Attributes:
-        place: of its request.
-        most: tokens that it may have: as many as asked for, or as fit.
-    """
-
-    place: int
+    start: encoding.Start
     request: CompletionRequest
-    prompt: Ids
-    ends: frozenset[int]
-    most: int
     stream: TextStream
     written: Ids = ()
     random: torch.Generator | None = None
@@ -187,14 +168,14 @@ class _Writing:
     def take(self, token: int) -> Completion | None:
         """Add a token; the completion, once it has ended with it."""
         self.written += (token,)
-        ended = token in self.ends
+        ended = token in self.start.ends
         if not ended:
             self.stream.push([token])
-        if not (ended or self.stream.stopped or len(self.written) == self.most):
+        if not (ended or self.stream.stopped or len(self.written) == self.start.most):
             return None
-        finish: Finish = "length" if self.most == self.request.max_tokens else "context"
+        finish: Finish = "length" if self.start.most == self.request.max_tokens else "context"
         finish = "end" if ended else "stop" if self.stream.stopped else finish
-        return Completion(self.stream.text, finish, len(self.written), len(self.prompt))
+        return Completion(self.stream.text, finish, len(self.written), len(self.start.prompt))
 
     def choose(self, logits: torch.Tensor) -> int:
         """The next token by the request's settings, in transformers' order: penalty, temperature, top-k, top-p."""
@@ -202,7 +183,7 @@ class _Writing:
 
         request, logits = self.request, logits.cpu()
         if request.repetition_penalty != 1:
-            seen = torch.tensor(sorted({*self.prompt, *self.written}))
+            seen = torch.tensor(sorted({*self.start.prompt, *self.written}))
             logits[seen] *= torch.where(logits[seen] < 0, request.repetition_penalty, 1 / request.repetition_penalty)
         if not request.temperature:
             return int(logits.argmax())
@@ -213,17 +194,6 @@ class _Writing:
         shares[1:][shares.cumsum(-1)[:-1] >= request.top_p] = 0
         self.random = self.random or torch.Generator().manual_seed(request.seed)
         return int(order[torch.multinomial(shares, 1, generator=self.random)])
-
-
-def _results(on_result: OnResult[T] | None) -> tuple[dict[int, T], Callable[[int, T], None]]:
-    results: dict[int, T] = {}
-
-    def put(i: int, result: T) -> None:
-        results[i] = result
-        if on_result:
-            on_result(i, result)
-
-    return results, put
 
 
 def _batches(some: Iterable[T], size: Callable[[T], Any], count: int) -> Iterator[list[T]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -18,6 +17,7 @@ from bioinstruct_jax.evaluation.language_model import (
     Score,
     ScoreRequest,
     TooLong,
+    gathered,
 )
 from bioinstruct_jax.inference.batches import Branches, Prompt, row_length
 from bioinstruct_jax.inference.engine import Engine
@@ -55,21 +55,10 @@ class JaxLanguageModel:
         Raises:
             ValueError: a continuation without a token of its own, or no valid Unicode; names the request.
         """
-        results: dict[int, Score | TooLong] = {}
-
-        def put(i: int, result: Score | TooLong) -> None:
-            results[i] = result
-            if on_result:
-                on_result(i, result)
-
+        results, put = gathered(on_result)
         contexts: dict[tuple[int, ...], list[tuple[int, np.ndarray]]] = {}
-        for i, request in enumerate(requests):
-            with naming(i):
-                ids, rest = encoding.encode_pair(request.context, request.continuation, self.tokenizer, bos=self.bos)
-            if len(ids) + len(rest) - 1 > self.context:
-                put(i, TooLong(len(ids) + len(rest), self.context))
-            else:
-                contexts.setdefault(tuple(ids), []).append((i, np.array(rest, np.int32)))
+        for one in encoding.pairs(requests, self.tokenizer, put, bos=self.bos, limit=self.context):
+            contexts.setdefault(one.context, []).append((one.place, np.array(one.continuation, np.int32)))
         groups = [(ids, group) for ids, members in contexts.items() for group in self._groups(ids, members)]
 
         def take(number: int, scores: list[tuple[float, bool]]) -> None:
@@ -106,39 +95,14 @@ class JaxLanguageModel:
         Raises:
             ValueError: an empty prompt, no valid Unicode, or a stop token that the vocabulary lacks; names the request.
         """
-        results: dict[int, Completion | TooLong] = {}
-        prompts: list[Prompt] = []
-        places: list[int] = []
-
-        def put(i: int, result: Completion | TooLong) -> None:
-            results[i] = result
-            if on_result:
-                on_result(i, result)
-
-        for i, request in enumerate(requests):
-            with naming(i):
-                ids = encoding.encode_prompt(request.prompt, self.tokenizer, bos=self.bos)
-                ends = self.ends | encoding.end_tokens(request.stop_tokens, self.tokenizer)
-            if len(ids) >= self.context:
-                put(i, TooLong(len(ids), self.context))
-                continue
-            places.append(i)
-            prompts.append(
-                Prompt(
-                    np.array(ids, np.int32),
-                    min(request.max_tokens, self.context - len(ids)),
-                    ends,
-                    temperature=request.temperature,
-                    top_k=request.top_k,
-                    top_p=request.top_p,
-                    repetition_penalty=request.repetition_penalty,
-                    seed=request.seed,
-                )
-            )
-        streams = [TextStream(self.tokenizer, requests[i].stop) for i in places]
+        results, put = gathered(on_result)
+        fit = encoding.starts(requests, self.tokenizer, put, ends=self.ends, bos=self.bos, limit=self.context)
+        started = list(fit)
+        prompts = [_prompt(one, requests[one.place]) for one in started]
+        streams = [TextStream(self.tokenizer, requests[one.place].stop) for one in started]
 
         def take(number: int, tokens: list[int], last: bool) -> bool:
-            stream, prompt, i = streams[number], prompts[number], places[number]
+            stream, prompt, i = streams[number], prompts[number], started[number].place
             stream.push([token for token in tokens if token not in prompt.ends])
             done = last or stream.stopped
             if on_text and (text := stream.show(done)):
@@ -161,10 +125,14 @@ def _branches(ids: tuple[int, ...], group: list[tuple[int, np.ndarray]]) -> Bran
     return Branches(np.array(ids, np.int32), tuple(rest for _, rest in group))
 
 
-@contextlib.contextmanager
-def naming(i: int) -> Iterator[None]:
-    """Says which request a ValueError is about."""
-    try:
-        yield
-    except ValueError as error:
-        raise ValueError(f"request {i}: {error}") from error
+def _prompt(start: encoding.Start, request: CompletionRequest) -> Prompt:
+    return Prompt(
+        np.array(start.prompt, np.int32),
+        start.most,
+        start.ends,
+        temperature=request.temperature,
+        top_k=request.top_k,
+        top_p=request.top_p,
+        repetition_penalty=request.repetition_penalty,
+        seed=request.seed,
+    )

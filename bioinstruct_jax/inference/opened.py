@@ -66,7 +66,7 @@ def check(job: Evaluate, plan: Sequence[Planned]) -> None:
 
 
 def _matched(predictions: Predictions, plan: Sequence[Planned]) -> list[str]:
-    """Holds predictions against the items that are scored; raises ValueError where these are others."""
+    """Holds predictions against the items that are scored, and says what is odd; ValueError where these are others."""
     notes = []
     for one in plan:
         if not (found := predictions.protocols(one.task.name)):
@@ -78,7 +78,7 @@ def _matched(predictions: Predictions, plan: Sequence[Planned]) -> list[str]:
         ids = [question.id for question in one.questions()]
         for protocol in found:
             if protocol in one.protocols:
-                predictions.check(one.task.name, protocol, ids)
+                notes += predictions.check(one.task.name, protocol, ids)
     return notes
 
 

@@ -32,7 +32,7 @@ def test_the_interval_is_that_of_scipy_on_the_same_draws(method, seed):
     # Mutations: `<` for `<=` in `below`, 5 for 6 in the skew, the sign of `apart`, level for (1 - level) / 2.
     counts = mentions(seed, 25)
     rows, times = np.unique(counts, axis=0, return_counts=True)
-    drawn = resampled(rows, times, f1, 2000, seed)
+    (drawn,) = resampled(rows, times, [f1], 2000, seed)
 
     def of_documents(places, axis):
         return f1(counts[places.astype(int)].sum(axis=-2))
@@ -52,7 +52,7 @@ def test_the_draws_are_those_of_documents_with_replacement():
     # Mutations: `size` for `documents` in multinomial, `integers(kinds)`, weights without `times`.
     for counts in (mentions(1, 60), np.repeat(mentions(1, 3), [10, 20, 30], axis=0)):
         rows, times = np.unique(counts, axis=0, return_counts=True)
-        ours = resampled(rows, times, f1, 20_000, 0)
+        (ours,) = resampled(rows, times, [f1], 20_000, 0)
         places = np.random.default_rng(9).integers(60, size=(20_000, 60))
         theirs = f1(counts[places].sum(1))
         shares = np.linspace(0.02, 0.98, 25)

@@ -28,9 +28,6 @@ def test_scores_of_one_label_are_those_of_scikit_learn(pairs):
     said = [answer or "none" for answer in answers]
     assert scores.accuracy(sums) == pytest.approx(metrics.accuracy_score(gold, said))
     assert scores.extraction_rate(sums) == pytest.approx(np.mean([answer is not None for answer in answers]))
-    pick = [place for place, answer in enumerate(answers) if answer]
-    known = metrics.accuracy_score([gold[p] for p in pick], [said[p] for p in pick]) if pick else 0
-    assert scores.accuracy_of_answered(sums) == pytest.approx(known)
     options = {"labels": list(LABELS), "zero_division": 0}
     assert scores.macro_f1(sums) == pytest.approx(metrics.f1_score(gold, said, average="macro", **options))
     assert scores.f1_of_labels(sums) == pytest.approx(metrics.f1_score(gold, said, average=None, **options))
@@ -89,13 +86,12 @@ def test_scores_go_through_the_bootstrap():
         assert found.high - found.low < 0.25
     rate = bootstrap(rows, scores.extraction_rate, resamples=300)
     assert rate == bootstrap(rows, scores.accuracy, resamples=300)  # as every answer here is right
-    assert bootstrap(rows, scores.accuracy_of_answered, resamples=300).low == 1.0
 
 
 def test_nothing_at_all_scores_zero_without_a_warning():
     with np.errstate(all="raise"):
         for rows in (counts([], [], LABELS), counts([("no",)], [None], LABELS)):
-            for score in (scores.accuracy, scores.accuracy_of_answered, scores.micro_f1, scores.macro_f1,
+            for score in (scores.accuracy, scores.micro_f1, scores.macro_f1,
                           scores.precision, scores.recall, scores.matthews, scores.extraction_rate):  # fmt: skip
                 assert score(rows.sum(0)) == 0.0
     assert confusion([], [], LABELS).shape == (4, 5)

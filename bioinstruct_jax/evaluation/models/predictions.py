@@ -147,17 +147,18 @@ class Predictions:
             tuple(contradicted),
         )
 
-    def check(self, task: str, protocol: Protocol, ids: Sequence[str], *, allow_missing: bool = False) -> Coverage:
-        """`coverage`, if there is one prediction for each item: two runs on different items cannot be compared.
+    def check(self, task: str, protocol: Protocol, ids: Sequence[str]) -> list[str]:
+        """Holds the predictions against the items that are scored: two runs on different items cannot be compared.
 
-        Args:
-            allow_missing: items without a prediction count as unanswered instead.
+        Returns:
+            What a person should know, a sentence each: predictions of no item that is scored, and repeated ones.
 
         Raises:
             ValueError: items without a prediction, or with several that differ; counts, and examples of each.
         """
         found, problems = self.coverage(task, protocol, ids), []
-        if found.missing and not allow_missing:
+        beyond = f"{len(found.unknown):,} predictions are of no item that is scored ({_some(task, found.unknown)})"
+        if found.missing:
             problems.append(
                 f"{len(found.missing):,} of {len(ids):,} items have no prediction ({_some(task, found.missing)})"
             )
@@ -166,15 +167,18 @@ class Predictions:
                 f"{len(found.contradicted):,} items have several that differ ({_some(task, found.contradicted)})"
             )
         if problems:
-            if found.unknown:
-                problems.append(
-                    f"{len(found.unknown):,} predictions are of no item that is scored ({_some(task, found.unknown)})"
-                )
+            problems += [beyond] if found.unknown else []
             raise ValueError(
                 f"{self._place}: {task}, {protocol}: {'; '.join(problems)}. Runs on different items cannot be "
                 "compared: give one prediction for each item, by its row id (task/split/id) or the item's own"
             )
-        return found
+        notes = [f"{task}, {protocol}: {beyond}, and are left out"] if found.unknown else []
+        if found.repeated:
+            notes.append(
+                f"{task}, {protocol}: {len(found.repeated):,} items have the same prediction more than once "
+                f"({_some(task, found.repeated)})"
+            )
+        return notes
 
     def output(self, task: str, protocol: Protocol, id: str, *, question: str = "") -> Output | None:
         """The prediction for a row id; None: there is none.

@@ -9,19 +9,17 @@ import asyncio
 import itertools
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import Self
 
 from bioinstruct_jax.api.client import Client
-from bioinstruct_jax.api.counts import Counts
 from bioinstruct_jax.api.errors import BudgetError, StoppedError
 from bioinstruct_jax.api.journal import Journal
 from bioinstruct_jax.api.request import Reply, Request
 from bioinstruct_jax.api.settings import Budget, Endpoint
 from bioinstruct_jax.data.prompts import question
 from bioinstruct_jax.data.records import Record
-from bioinstruct_jax.evaluation.language_model import Score, ScoreRequest, TooLong
 from bioinstruct_jax.evaluation.runner.outputs import Output
 
 SETTLED = ("content_filter", "context")  # how requests ended that need not be tried again
@@ -39,9 +37,6 @@ class ServerModel:
 
     Restricted questions go to this machine alone, and their journal is in a file without a name that ends with the
     process: what was answered before an interruption is asked anew.
-
-    Attributes:
-        counts: what was sent, answered and spent, as of the last answer; None before the first question.
     """
 
     def __init__(self, name: str, endpoint: Endpoint, *, journal: str | os.PathLike[str], budget: Budget) -> None:
@@ -53,7 +48,6 @@ class ServerModel:
             journal: file that is made, or added to; one a model.
         """
         self.name, self.endpoint, self.budget = name, endpoint, budget
-        self.counts: Counts | None = None
         self._place = journal
         self._journal: Journal | None = None
         self._unnamed: Journal | None = None
@@ -129,18 +123,9 @@ class ServerModel:
         requests = self._requests(itertools.chain([first], source), restricted, client)
 
         def hand_over(place: int, reply: Reply) -> None:
-            self.counts = client.counts
             on_output(place, _output(reply, stop))
 
         asyncio.run(_ask(client, endpoint, requests, hand_over))
-
-    def loglikelihood(self, requests: Sequence[ScoreRequest], on_result: object = None) -> list[Score | TooLong]:
-        """Raises ValueError that says what to do instead."""
-        raise ValueError(
-            f"{self.name}: a server's chat completions tell no log-likelihood of a given answer, which the protocols "
-            "harness and likelihood need; give protocols: [generated], or run the model itself with runs_on: jax or "
-            "transformers"
-        )
 
     def _decoding(self, max_tokens: int, temperature: float, top_p: float, stop: tuple[str, ...]) -> Endpoint:
         given = self.endpoint.decoding

@@ -11,7 +11,6 @@ TRUST = {
     False: "The judge is not to be trusted: see the warnings. Its grades say nothing.",
     None: "Whether the judge can be trusted is not known: no known bad answer was graded.",
 }
-REST = ("judge", "requests", "spent", "canaries", "agreement", "position", "injection")
 
 
 def tables(told: Mapping[str, Any]) -> list[str]:

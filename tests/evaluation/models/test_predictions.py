@@ -83,7 +83,7 @@ def test_bad_rows_are_listed_and_take_no_good_one_with_them(tmp_path):
         assert len(found.notes) == 1
         assert "11 rows are no predictions" in found.notes[0]
         assert "line 3" in found.notes[0]
-        assert found.check("medqa", "generated", IDS).missing == ()
+        assert found.check("medqa", "generated", IDS) == []
     with pytest.raises(ValueError, match=r"no prediction in it: line 1 of .*broken JSON"):
         Predictions(written(tmp_path / "none.jsonl", bad[:2]))
     with pytest.raises(FileNotFoundError, match="no such file"):
@@ -100,16 +100,20 @@ def test_a_file_that_is_cut_off_gives_what_stands_before(tmp_path):
 
 
 def test_runs_on_different_items_are_refused(tmp_path):
-    # Mutations: missing items let through; the later of two that differ taken without a word.
+    # Mutations: missing items let through; the later of two that differ taken without a word; unknown ones not told.
     made = rows()
     with Predictions(written(tmp_path / "p.jsonl", [made[0], made[0], *made[2:], {**made[3], "id": "x"}])) as found:
         with pytest.raises(ValueError, match=r"1 of 4 items have no prediction \(medqa/test/1\).*1 pred.* \(x\)"):
             found.check("medqa", "generated", IDS)
-        told = found.check("medqa", "generated", IDS, allow_missing=True)
+        told = found.coverage("medqa", "generated", IDS)
         assert (told.missing, told.unknown, told.repeated) == ((IDS[1],), ("x",), (IDS[0],))
+        assert found.check("medqa", "generated", [IDS[0], *IDS[2:]]) == [
+            "medqa, generated: 1 predictions are of no item that is scored (x), and are left out",
+            "medqa, generated: 1 items have the same prediction more than once (medqa/test/0)",
+        ]
     with Predictions(written(tmp_path / "q.jsonl", [*made, {**made[2], "output": "other"}])) as found:
         with pytest.raises(ValueError, match=r"1 items have several that differ \(medqa/test/2\)"):
-            found.check("medqa", "generated", IDS, allow_missing=True)
+            found.check("medqa", "generated", IDS)
         assert found.output("medqa", "generated", IDS[2]) == Output(text="Answer 2")
     with Predictions(
         written(tmp_path / "r.jsonl", [*made, {**made[1], "id": "1"}, {**made[2], "id": "2", "output": "!"}])
@@ -179,7 +183,7 @@ def test_samples_of_the_harness_are_matched_by_place_and_prompt(tmp_path):
         with pytest.raises(ValueError, match="made for another question"):
             found.output("medqa", "harness", IDS[3], question="Which drug is number 1?")
         assert found.coverage("medqa", "harness", IDS).missing == (IDS[1],)
-        assert found.check("medqa", "harness", [IDS[0], IDS[2]]).unknown == (IDS[3],)
+        assert found.coverage("medqa", "harness", [IDS[0], IDS[2]]).unknown == (IDS[3],)
 
 
 def test_filters_of_the_harness_repeat_a_text_that_is_one_prediction(tmp_path):
