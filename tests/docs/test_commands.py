@@ -81,12 +81,13 @@ def test_help_says_what_every_exit_code_means_and_has_examples(verb, capsys):
         assert " ".join(f"python -m bioinstruct_jax.{verb} {words}".split()) in out
 
 
-def test_options_in_running_text_are_options_of_a_verb():
+def test_options_in_running_text_are_options_of_a_verb_or_a_benchmark():
     # Mutation: `--training.beste` in any sentence of a guide.
     known = {}
     for verb in commands.VERBS:
         job, extras = commands.classes(verb)
         known[verb] = {key.name for kind in (job, extras) for key in schema.keys(kind)}
+    benchmarks = "".join(file.read_text(encoding="utf-8") for file in (pages.ROOT / "tests/benchmarks").glob("*.py"))
     # Of `bioinstruct`, tpu.sh and plan; and what stands for any.
     others = {"--version", "--help", "--dry-run", "--delete", "--config", "--key"}
     for page in (page for page in pages.guides() if not page.name.startswith("from-")):
@@ -98,7 +99,8 @@ def test_options_in_running_text_are_options_of_a_verb():
                 name = re.sub(r"(?<=[a-z])-(?=[a-z])", "_", option.removeprefix("--"))
                 pattern = re.sub(r"\.\d+(?=\.|$)", ".N", name)
                 found = any(pattern.removesuffix(".*") in keys for keys in known.values())
-                assert found or option in others, f"{pages.name(page)}: {span}"
+                found = found or option in others or f'"{option}"' in benchmarks
+                assert found, f"{pages.name(page)}: {span}"
 
 
 def test_each_verb_has_a_guide_that_runs_something():
