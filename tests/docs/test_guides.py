@@ -81,7 +81,8 @@ def shell(text: str, folder: Path) -> subprocess.CompletedProcess[str]:
         "HF_HUB_OFFLINE": "1",
         "XLA_FLAGS": "--xla_backend_optimization_level=0",  # one device, compiled quickly
     }
-    command = ["bash", "-euo", "pipefail", "-c", text]
+    ended = "trap 'jobs -p | xargs -r kill 2>/dev/null || true' EXIT\n"  # nothing that a failed example began goes on
+    command = ["bash", "-euo", "pipefail", "-c", ended + text]
     return subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, text=True, timeout=400, stdin=subprocess.DEVNULL
     )
