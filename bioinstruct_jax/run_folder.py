@@ -144,7 +144,7 @@ class RunFolder:
             f"metrics        {self.path / 'metrics.jsonl'}, {self.path / 'loss.png'}",
             f"data           {self.path / 'data.json'}, {self.path / 'bad_rows.jsonl'}",
             f"try it         python -m bioinstruct_jax.chat {where}",
-            "your rows      python -m bioinstruct_jax.train tiny --name=mine --data.sources.0.path=YOUR_ROWS.jsonl",
+            "your rows      python -m bioinstruct_jax.train small --name=mine --data.sources.0.path=YOUR_ROWS.jsonl",
         ]
         return "\n".join(lines)
 
