@@ -1,0 +1,68 @@
+"""Line coverage of the whole suite, child processes included, and the modules below a bar.
+
+    python -m tests.benchmarks.coverage                         # everything: about an hour on 2 cores
+    python -m tests.benchmarks.coverage tests/api --of api      # one room by its own tests
+
+Needs `coverage`, which no other part of the project does: pip install coverage. Exits with 1 if a module is below the
+bar, or a test failed.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent.parent
+BAR = 85.0  # percent of the lines of a module
+SETTINGS = """\
+[run]
+source = {source}
+data_file = {folder}/data
+parallel = true
+patch = subprocess
+concurrency = thread
+sigterm = true
+[report]
+exclude_also =
+    if TYPE_CHECKING:
+    if __name__ == .__main__.:
+"""
+
+
+def measured(tests: list[str], of: str, folder: Path) -> tuple[int, dict[str, float]]:
+    """The exit code of the tests, and percent of lines by module of `of`, a part of the package."""
+    settings = folder / "settings"
+    settings.write_text(SETTINGS.format(source=ROOT / "bioinstruct_jax" / of, folder=folder), encoding="utf-8")
+    coverage = [sys.executable, "-m", "coverage"]
+    # "not slow" is the default of the project's settings; here both groups count.
+    words = ["-m", "pytest", "-m", "slow or not slow", *tests]
+    code = subprocess.run([*coverage, "run", f"--rcfile={settings}", *words], cwd=ROOT).returncode
+    subprocess.run([*coverage, "combine", f"--rcfile={settings}", "-q"], cwd=ROOT, check=True)
+    out = folder / "report.json"
+    subprocess.run([*coverage, "json", f"--rcfile={settings}", "-q", "-o", str(out)], cwd=ROOT, check=True)
+    found = json.loads(out.read_text(encoding="utf-8"))["files"]
+    return code, {name: one["summary"]["percent_covered"] for name, one in found.items()}
+
+
+def main() -> int:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("tests", nargs="*", default=["tests"], help="files or folders of tests")
+    parser.add_argument("--of", default="", help="room of the package that counts; default: all of it")
+    parser.add_argument("--bar", type=float, default=BAR, help="percent")
+    asked = parser.parse_args()
+    os.environ.setdefault("COVERAGE_CORE", "sysmon" if sys.version_info >= (3, 12) else "ctrace")
+    with tempfile.TemporaryDirectory() as temporary:
+        code, found = measured(asked.tests, asked.of, Path(temporary))
+    low = {name: share for name, share in sorted(found.items()) if share < asked.bar}
+    for name, share in low.items():
+        print(f"{share:5.1f} %  {name}")
+    print(f"{len(low)} of {len(found)} modules below {asked.bar:g} %")
+    return int(bool(code or low))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
