@@ -76,7 +76,7 @@ ODD = {
 def test_odd_answers_are_answers_live_and_from_the_journal(ask):
     kinds = list(ODD)
     with serve(lambda seen: ODD[kinds[int(seen.prompt.split()[-1])]][0]) as server:
-        replies, counts = ask(endpoint(server.url), requests(len(kinds)))
+        replies, counts = ask(endpoint(server.url, limits={"timeout": 60.0}), requests(len(kinds)))  # 5 MB take a while
         assert [reply.text for reply in replies] == [text for _, text in ODD.values()]
         assert not any(reply.problem for reply in replies)
         assert [reply.estimated for reply in replies] == [name == "no usage" for name in kinds]
