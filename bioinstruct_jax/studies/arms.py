@@ -136,21 +136,21 @@ def _name(arm: str, size: str, seed: int | None) -> str:
 def _parts(job: Study, pool: Pool, told: Callable[[str], None]) -> Iterator[_Part]:
     """The rows of every file: natural, matched by seed, shares of the curve by seed."""
     of_arm = {arm.name: pool.of(arm) for arm in job.arms}
-    if "natural" in job.sizes:
-        for name, places in of_arm.items():
-            yield _Part(name, "natural", None, places)
+    of_size = {size: [arm.name for arm in job.arms if size in job.sizes_of(arm)] for size in job.sizes}
+    for name in of_size.get("natural", ()):
+        yield _Part(name, "natural", None, of_arm[name])
     ids = {name: [pool.records[place].id for place in places] for name, places in of_arm.items()}
-    if "matched" in job.sizes:
-        lengths = {name: pool.target_tokens[places] for name, places in of_arm.items()}
+    if matched := of_size.get("matched"):
+        lengths = {name: pool.target_tokens[of_arm[name]] for name in matched}
         wanted = matching.target(lengths, job.match.rows, job.match.tolerance)
         told(
             f"arms: matched ones have {wanted.rows:,} rows and {wanted.tokens:,} target tokens, up to "
             f"{wanted.within:,.0f}; at most {wanted.most:,} rows could be matched"
         )
         for seed in job.seeds:
-            for name, places in of_arm.items():
+            for name in matched:
                 drawn = matching.draw(ids[name], lengths[name], wanted, seed=job.seed, arm=name, training=seed)
-                yield _Part(name, "matched", seed, places[drawn.places])
+                yield _Part(name, "matched", seed, of_arm[name][drawn.places])
     if job.curve is not None:
         name = job.curve.arm
         for seed in job.seeds:

@@ -48,7 +48,7 @@ def cells(job: Study) -> list[Cell]:
 def tuned(job: Study) -> list[tuple[str, str]]:
     """Arm and size of what is tuned, for one model and seed: the natural arms, the matched ones, the curve."""
     made: list[tuple[str, str]] = [
-        (arm.name, size) for size in ("natural", "matched") if size in job.sizes for arm in job.arms
+        (arm.name, size) for size in ("natural", "matched") for arm in job.arms if size in job.sizes_of(arm)
     ]
     if job.curve is not None:
         made += [(job.curve.arm, format(share, "g")) for share in sorted(job.curve.shares)]

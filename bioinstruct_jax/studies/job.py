@@ -33,6 +33,7 @@ class Arm:
     name: Annotated[Label, Field(description="by which cells, tables and figures know it; 'base' is taken")]
     only: Annotated[tuple[Name, ...], Field(description="categories that are kept; empty: all")] = ()
     without: Annotated[tuple[Name, ...], Field(description="categories that are left out")] = ()
+    sizes: Annotated[tuple[Size, ...], Field(description="of this arm, among the study's; empty: all of those")] = ()
 
     @model_validator(mode="after")
     def _one(self) -> "Arm":
@@ -146,6 +147,9 @@ class Study:
 
     @model_validator(mode="after")
     def _consistent(self) -> "Study":
+        for arm in self.arms:
+            if extra := [size for size in arm.sizes if size not in self.sizes]:
+                raise ValueError(f"arm {arm.name}: size {extra[0]} is not among sizes {list(self.sizes)} of the study")
         for what, names in (
             ("models", [one.name for one in self.models]),
             ("arms", [one.name for one in self.arms]),
@@ -156,17 +160,19 @@ class Study:
             if twice := sorted({name for name in names if names.count(name) > 1}):
                 raise ValueError(f"{what}: {', '.join(twice)} stands there twice")
         arms = {arm.name for arm in self.arms}
+        sizes = {arm.name: self.sizes_of(arm) for arm in self.arms}
         if self.curve is not None and self.curve.arm not in arms:
             raise ValueError(f"curve.arm {self.curve.arm!r}: the arms are {', '.join(sorted(arms))}")
-        if self.curve is not None and "natural" not in self.sizes:
-            raise ValueError("curve: its last point is the natural size; add 'natural' to sizes")
+        if self.curve is not None and "natural" not in sizes[self.curve.arm]:
+            raise ValueError(f"curve: its last point is the natural size; add 'natural' to sizes of {self.curve.arm}")
         for number, one in enumerate(self.hypotheses):
             where = f"hypotheses.{number}"
             if one.arm not in arms or one.against not in arms | {BASE} or one.arm == one.against:
                 known = ", ".join(sorted(arms))
                 raise ValueError(f"{where}: {one.arm!r} against {one.against!r}: the arms are {known}, and {BASE}")
-            if one.size not in self.sizes:
-                raise ValueError(f"{where}: size {one.size} is not among sizes {list(self.sizes)}")
+            for name in {one.arm, one.against} - {BASE}:
+                if one.size not in sizes[name]:
+                    raise ValueError(f"{where}: size {one.size} is not among sizes {list(sizes[name])} of {name}")
             if one.on not in TASKS and one.on not in CATEGORIES:
                 raise ValueError(f"{where}: {one.on!r} is neither a task nor one of {', '.join(CATEGORIES)}")
         if taken := [key for key in self.evaluation if key in OWN]:
@@ -179,6 +185,10 @@ class Study:
                     f"{list(scored.protocols)}"
                 )
         return self
+
+    def sizes_of(self, arm: Arm) -> tuple[Size, ...]:
+        """The sizes in which an arm is run."""
+        return arm.sizes or self.sizes
 
     def scored(self) -> Evaluate:
         """The evaluation that every cell has, of a model yet to be named.
