@@ -14,7 +14,7 @@ from bioinstruct_jax.studies import arms, gathered, hierarchical, measured
 from bioinstruct_jax.studies.found import Contrast, Found, Score, State
 from bioinstruct_jax.studies.gathered import Scores
 from bioinstruct_jax.studies.grid import tuned
-from bioinstruct_jax.studies.job import ALL, BASE, Hypothesis, Study
+from bioinstruct_jax.studies.job import ALL, BASE, Study
 from bioinstruct_jax.studies.measured import Measured
 from bioinstruct_jax.tasks.table import TASKS
 
@@ -57,16 +57,15 @@ def found(job: Study, states: Sequence[State]) -> Found:
                 if made is not None:
                     contrasts.append(made)
     rows, removed = arms.read(Path(files.path(job.out).path))
-    contrasts, untested = primary(job, contrasts)
     return Found(
         title=job.title,
         states=tuple(states),
         rows=tuple(rows),
         removed=removed,
         scores=tuple(sorted(scores, key=lambda one: one.on == one.group)),  # stable: tasks, then groups
-        contrasts=tuple(sorted(contrasts, key=lambda one: one.on == one.group)),
+        contrasts=tuple(sorted(primary(job, contrasts), key=lambda one: one.on == one.group)),
         reported=job.reported,
-        notes=(*notes, *untested),
+        notes=tuple(notes),
         settings=settings.dump(job),
     )
 
@@ -81,31 +80,23 @@ def compared(job: Study) -> list[Pair]:
     return list(dict.fromkeys(pairs))
 
 
-def primary(job: Study, contrasts: Sequence[Contrast]) -> tuple[list[Contrast], list[str]]:
+def primary(job: Study, contrasts: Sequence[Contrast]) -> list[Contrast]:
     """The same with the declared hypotheses marked, and their p values adjusted for all of them, of every model (Holm).
 
-    Those without a p value cannot be tested; the notes, second, say which and why.
+    One that is not tested, as cells failed or wait, counts with p = 1: what did not end makes no other p smaller.
     """
     by_key = {_key(one): place for place, one in enumerate(contrasts)}
-    made, places, notes = list(contrasts), list[int](), list[str]()
+    made, places = list(contrasts), list[int | None]()
     for asked in dict.fromkeys(job.hypotheses):
         for model in job.models:
             key = (model.name, asked.arm, asked.size, asked.against, asked.on, asked.protocol)
-            place = by_key.get(key)
-            if place is None or contrasts[place].p is None:
-                why = "no finished cell of one of the two scored it" if place is None else contrasts[place].note
-                notes.append(f"not tested: {_said(asked, model.name)}: {why}")
-            if place is not None:
-                made[place] = replace(made[place], primary=True)
-                places += [place] if contrasts[place].p is not None else []
-    adjusted = paired.holm([p for p in (contrasts[place].p for place in places) if p is not None])
-    for place, p in zip(places, adjusted, strict=True):
-        made[place] = replace(made[place], holm=p)
-    return made, notes
-
-
-def _said(asked: Hypothesis, model: str) -> str:
-    return f"{model}, {asked.arm} ({asked.size}) against {asked.against} on {asked.on}, {asked.protocol}"
+            places.append(by_key.get(key))
+    known = [None if place is None else contrasts[place].p for place in places]
+    adjusted = paired.holm([1.0 if p is None else p for p in known])
+    for place, p, holm in zip(places, known, adjusted, strict=True):
+        if place is not None:
+            made[place] = replace(made[place], primary=True, holm=None if p is None else holm)
+    return made
 
 
 def _key(one: Contrast) -> Key:

@@ -98,7 +98,7 @@ class Contrast:
         difference, low, high: second less first, with its interval; None where unknown.
         p: two-sided, of the hierarchical bootstrap; None where unknown.
         primary: whether it was declared as a hypothesis.
-        holm: p adjusted for all primary contrasts; None for others.
+        holm: p adjusted for all declared hypotheses in every model, untested ones at p = 1; None for others.
         clean: the difference without items that a model was tuned on; None where there are none.
         relative: difference over first; None where first is too low for it to mean anything.
         note: what is missing or odd; else empty.

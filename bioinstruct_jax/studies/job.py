@@ -77,7 +77,10 @@ class Curve:
 
 @config
 class Hypothesis:
-    """A primary question, declared before anything is run; p values of all of them are adjusted together (Holm)."""
+    """A primary question, declared before anything is run.
+
+    The p values of all of them, in every model, are adjusted together (Holm); one that is not tested counts as p = 1.
+    """
 
     on: Annotated[Name, Field(description="a task, or a group of tasks: QA, IE, GEN")]
     arm: Annotated[Name, Field(description="the arm that is thought to be better")] = ALL

@@ -189,22 +189,38 @@ def test_holm_is_over_the_primary_contrasts_of_all_models(tmp_path):
     assert all((a.holm or 0) <= (b.holm or 0) for a, b in pairwise(ordered))
 
 
-def test_hypotheses_that_cannot_be_tested_are_told_and_leave_the_family(tmp_path):
-    job = _study(tmp_path)
-    found = _found(job, missing=[f"m-QA-natural-s{seed}" for seed in (0, 1, 2)])
-    assert found.notes == (
-        "3 of 7 cells failed, so that no score has them: m-QA-natural-s0, m-QA-natural-s1, m-QA-natural-s2",
-        "not tested: m, QA (natural) against all on QA, generated: no finished cell of one of the two scored it",
-    )
-    assert _one(found).holm == _one(found).p
-    assert not [one for one in found.scores if one.arm == "QA"]
+def test_hypotheses_that_cannot_be_tested_stay_in_the_family_with_p_1(tmp_path):
+    # Mutations: a family of those that are tested; of those that have a contrast; p = 0 for the others.
+    job = _study(tmp_path, hypotheses=[{"on": "meqsum"}, {"on": "medqa", "arm": "QA"}, {"on": "QA", "arm": "QA"}])
+    lost = [f"m-QA-natural-s{seed}" for seed in (0, 1, 2)]
+    for missing, there in ((lost, 1), (lost[1:], 3)):  # no contrast at all; one without p, as it has one seed
+        found = _found(job, missing=missing)
+        primary = [one for one in found.contrasts if one.primary]
+        assert len(primary) == there
+        (tested,) = [one for one in primary if one.p is not None]
+        assert tested.p is not None
+        assert 0 < tested.p < 1
+        assert tested.holm == pytest.approx(min(1, 3 * tested.p))
+        assert {one.holm for one in primary if one.p is None} <= {None}
+        assert found.notes == (f"{len(missing)} of 7 cells failed, so that no score has them: {', '.join(missing)}",)
+    assert not [one for one in _found(job, missing=lost).scores if one.arm == "QA"]
+
+
+def test_p_values_only_fall_as_cells_end(tmp_path):
+    # The family is the declared one, so no hypothesis looks better because another's cells failed.
+    job = _study(tmp_path, hypotheses=[{"on": "meqsum"}, {"on": "medqa", "arm": "QA"}])
+    before = _one(_found(job, missing=[f"m-QA-natural-s{seed}" for seed in (0, 1, 2)]), "meqsum").holm
+    after = _one(_found(job), "meqsum").holm
+    assert before is not None
+    assert after is not None
+    assert after <= before
 
 
 def test_nothing_is_finished(tmp_path):
     job = scored.job(tmp_path)
     found = _found(job, missing=[cell.name for cell in cells(job)])
     assert (found.scores, found.contrasts) == ((), ())
-    assert len(found.notes) == 3
+    assert len(found.notes) == 1  # of the cells; that no hypothesis is answered stands with the hypotheses
     assert len(found.states) == 7
 
 
@@ -221,8 +237,7 @@ def test_seeds_that_are_missing(tmp_path):
     assert single.primary
     assert _score(found, arm="QA").low is None
     assert _score(found, arm="base").low is not None
-    assert found.notes[-1] == f"not tested: m, QA (natural) against base on medqa, generated: {single.note}"
-    assert _one(found).holm == _one(found).p
+    assert (len(found.notes), _one(found).holm) == (1, pytest.approx(2 * (_one(found).p or 0)))
     assert not [one for one in found.contrasts if one.against == "all"]  # no seed that both have
     both = _one(_found(job, missing=["m-all-natural-s0"]), arm="QA", against="all")
     assert both.first == pytest.approx(np.mean([np.mean(_values(0.7, seed + 7)) for seed in (1, 2)]))

@@ -9,7 +9,7 @@ from bioinstruct_jax.reporting.dots import Block, Dot
 from bioinstruct_jax.studies.found import Found, Score
 from bioinstruct_jax.studies.job import BASE
 from bioinstruct_jax.studies.results import tables, verdicts
-from bioinstruct_jax.studies.results.verdicts import SCALES, sized
+from bioinstruct_jax.studies.results.verdicts import in_points, scale, sized
 from bioinstruct_jax.studies.results.views import Curve, Heat, known_arms
 
 LEGEND = f"Blue: better, orange: worse (errors: coloured by hundredths); framed: primary. {tables.MARKED}."
@@ -61,7 +61,7 @@ def curves(these: Sequence[Curve]) -> list[str]:
 
 
 def _charts(these: Sequence[Curve], what: str) -> list[str]:
-    drawn = [one for one in these if one.points[0][1].unit in SCALES]
+    drawn = [one for one in these if in_points(one.points[0][1].unit)]
     parts = []
     for start in range(0, len(drawn), dots.SERIES):
         part = drawn[start : start + dots.SERIES]
@@ -75,22 +75,22 @@ def _charts(these: Sequence[Curve], what: str) -> list[str]:
 
 
 def _series(one: Curve) -> shares.Series:
-    scale = SCALES[one.points[0][1].unit]
+    times = scale(one.points[0][1].unit)
     lower = "" if one.points[0][1].higher_is_better else " (lower is better)"
     points = [
-        shares.Point(share, scale * it.value, _told(it), _span(it), [scale * value for value in it.seeds])
+        shares.Point(share, times * it.value, _told(it), _span(it), [times * value for value in it.seeds])
         for share, it in one.points
     ]
-    level = scale * one.base.value if one.base is not None and math.isfinite(one.base.value) else None
+    level = times * one.base.value if one.base is not None and math.isfinite(one.base.value) else None
     return shares.Series(f"{one.on}{lower}", points, level)
 
 
 def _dot(one: Score) -> Dot:
-    return Dot(sized(one.arm, one.size), SCALES.get(one.unit, 1.0) * one.value, _told(one), _span(one))
+    return Dot(sized(one.arm, one.size), scale(one.unit) * one.value, _told(one), _span(one))
 
 
 def _majority(these: Sequence[Score]) -> list[tuple[str, float]]:
-    known = [SCALES.get(one.unit, 1.0) * one.majority for one in these if one.majority is not None]
+    known = [scale(one.unit) * one.majority for one in these if one.majority is not None]
     return [("majority", known[0])] if known else []
 
 
@@ -102,8 +102,7 @@ def _told(one: Score) -> str:
 def _span(one: Score) -> tuple[float, float] | None:
     if one.low is None or one.high is None or not math.isfinite(one.low + one.high):
         return None
-    scale = SCALES.get(one.unit, 1.0)
-    return scale * one.low, scale * one.high
+    return scale(one.unit) * one.low, scale(one.unit) * one.high
 
 
 def _strength(good: float | None, most: float) -> int:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from bioinstruct_jax.evaluation.results import words
 from bioinstruct_jax.reporting.svg import short
 from bioinstruct_jax.studies.found import Found, Score
-from bioinstruct_jax.studies.results import tables, views
+from bioinstruct_jax.studies.results import tables, verdicts, views
 from bioinstruct_jax.studies.results.views import Curve, Heat
 
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ def _curves(title: str, panels: Sequence[Sequence[Curve]]) -> "Figure":
 
 def _curve(axes: "Axes", curve: Curve, colour: str, shape: str) -> None:
     def scaled(value: float, one: Score) -> float:
-        return value * (100 if one.unit == "share" else 1)
+        return value * verdicts.scale(one.unit)
 
     across = [share for share, _ in curve.points]
     axes.plot(across, [scaled(one.value, one) for _, one in curve.points], color=colour, marker=shape, label=curve.on)

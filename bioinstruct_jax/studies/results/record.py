@@ -71,7 +71,7 @@ KEYS: dict[str, Any] = {
         "high": "upper end",
         "p": "two-sided, not adjusted; null: unknown",
         "primary": "whether it was declared before anything was run",
-        "holm": "p adjusted for all primary contrasts; null: exploratory, or not tested",
+        "holm": "p adjusted for all declared hypotheses, untested ones at p = 1; null: exploratory, or not tested",
         "clean": "difference without items that a model was tuned on; null: there are none",
         "relative": "difference over first; null: withheld, because first is too low",
         "note": "what is missing or odd",

@@ -18,9 +18,11 @@ _GUIDE = (
     "one another: what differs between them is what the rows are about.",
     "Each arm was trained several times, with several seeds; a score is their mean. An interval says how much it would "
     "differ with other seeds and other documents of the same kind: seeds are drawn again, then documents, thousands of "
-    "times, and about 95 of 100 such scores lie in it. With few seeds it is rough, and rather too short.",
-    "Primary hypotheses were declared before anything was run, and their p are adjusted together (Holm). Everything "
-    "else is exploratory: of twenty such comparisons one has p < 0.05 by luck alone.",
+    "times, and about 95 of 100 such scores lie in it. How seeds differ is known from few of them, which makes it "
+    "wide: as with Student's t, of one degree of freedom fewer than there are seeds.",
+    "Primary hypotheses were declared before anything was run, and their p are adjusted together (Holm): "
+    "all that were declared, in every model; one that could not be tested counts as p = 1. Everything else is "
+    "exploratory: of twenty such comparisons one has p < 0.05 by luck alone.",
     "A difference that is not shown is not a difference that is not there.",
     "Read, or extraction rate, is the share of items from whose text an answer could be read; all others count as "
     "wrong. Where it differs between base and tuned, part of the difference is form rather than knowledge.",

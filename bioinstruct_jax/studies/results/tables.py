@@ -205,4 +205,4 @@ def _metric(name: str, higher: bool) -> str:
 
 def _odd(unit: str) -> bool:
     """Whether a difference is told with its unit, because it is not in points."""
-    return unit not in verdicts.SCALES
+    return not verdicts.in_points(unit)

@@ -4,14 +4,13 @@ import math
 from collections.abc import Sequence
 
 from bioinstruct_jax.evaluation.results import words
+from bioinstruct_jax.evaluation.results.groups import SCALES
 from bioinstruct_jax.evaluation.results.words import LEVEL
 from bioinstruct_jax.studies.found import Contrast, Found, Score
 from bioinstruct_jax.studies.job import BASE, Hypothesis, Study
 
 PRIMARY, EXPLORATORY = "*", "\u2020"  # marks: of a primary difference after Holm, and of an exploratory p
 UNADJUSTED = "exploratory, not\u00a0adjusted"
-SCALES = {"share": 100.0, "points": 1.0}  # from a metric's unit to points
-_COLOURED = {**SCALES, "error": 100.0}  # what has a colour in a matrix: an error by its hundredths
 
 
 def higher_is_better(found: Found) -> dict[tuple[str, str, str], bool]:
@@ -53,9 +52,19 @@ def good_points(one: Contrast, higher: bool) -> float | None:
 
     An error counts by its hundredths, as a share does.
     """
-    if one.unit not in _COLOURED or not math.isfinite(one.difference):
+    if not (in_points(one.unit) or one.unit == "error") or not math.isfinite(one.difference):
         return None
-    return _COLOURED[one.unit] * one.difference * (1 if higher else -1)
+    return (100 if one.unit == "error" else scale(one.unit)) * one.difference * (1 if higher else -1)
+
+
+def in_points(unit: str) -> bool:
+    """Whether scores in this unit are shown in points, from 0 to 100."""
+    return unit in SCALES
+
+
+def scale(unit: str) -> float:
+    """What a score in this unit is multiplied by where it is shown: to points; 1 where it has a scale of its own."""
+    return 100 * SCALES[unit] if in_points(unit) else 1.0
 
 
 def sentence(one: Contrast, higher: bool) -> str:
@@ -72,7 +81,7 @@ def sentence(one: Contrast, higher: bool) -> str:
         "better": "Better.",
         "worse": "Worse.",
         "not shown": "Not shown: chance could explain it, and a real difference may have been missed.",
-        "not tested": "Not tested.",
+        "not tested": f"Not tested: {one.note}." if one.note else "Not tested.",
     }[verdict(one, higher)]
     return f"{text} ({'; '.join(told)}). {said}"
 
@@ -90,7 +99,7 @@ def unanswered(found: Found, job: Study) -> list[str]:
     }
     return [
         f"{question(model.name, one)}: not answered, because scores are missing."
-        for one in job.hypotheses
+        for one in dict.fromkeys(job.hypotheses)
         for model in job.models
         if (model.name, one.on, one.arm, one.against, one.size, one.protocol) not in answered
     ]

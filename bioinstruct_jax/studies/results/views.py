@@ -113,7 +113,7 @@ def heats(found: Found) -> list[Heat]:
 
 
 def _square(one: Contrast, higher: bool) -> Square:
-    text = verdicts.change(one.difference, one.unit, named=one.unit not in verdicts.SCALES)
+    text = verdicts.change(one.difference, one.unit, named=not verdicts.in_points(one.unit))
     return Square(text + verdicts.mark(one), verdicts.good_points(one, higher), one.primary)
 
 

@@ -200,6 +200,30 @@ def test_hypotheses_without_scores_are_said():
     assert [row[-2] for row in tables.primary(one, study).rows][-1] == "not answered"
 
 
+def test_what_is_not_tested_is_said_once_with_its_reason(tmp_path):
+    # Mutations: a note of it beside the sentence; the sentence without why; the declared twice told twice.
+    study = job(tmp_path, models=ONE.models, hypotheses=(*(2 * (Hypothesis(on="QA"),)), Hypothesis(on="IE")))
+    one = found(study)
+    why = "1 of 3 seeds: how seeds differ is unknown"
+    kept = [
+        replace(each, low=None, high=None, p=None, holm=None, note=why) if each.primary and each.on == "QA" else each
+        for each in one.contrasts
+        if not (each.primary and each.on == "IE")
+    ]
+    told = write.write(study, replace(one, contrasts=tuple(kept))).splitlines()
+    assert next(line for line in told if "QA, written" in line).endswith(f"(no interval; no p). Not tested: {why}.")
+    for group in ("QA", "IE"):
+        assert sum(f"against base in {group}, written" in line for line in told) == 1
+    assert not any(line.startswith("not tested") for line in told)
+
+
+def test_the_guide_says_what_the_intervals_are():
+    # hierarchical.py widens them as Student's t does; a page that calls them short would be of another program.
+    text = " ".join(report._GUIDE)
+    assert "Student's t" in text
+    assert "too short" not in text
+
+
 def test_answers_that_cannot_be_read_are_told_first():
     # Mutations: a rate of log-likelihoods told; the highest named as the lowest.
     assert report.notes(LESS) == list(LESS.notes)
