@@ -119,9 +119,9 @@ def _sides(states: Sequence[State]) -> dict[Arm, Side]:
 
 def _unfinished(states: Sequence[State]) -> list[str]:
     notes = []
-    for status, words in (("failed", "failed"), ("stopped", "was stopped"), ("waiting", "was not run")):
+    for status, words in (("failed", "failed"), ("stopped", "stopped"), ("waiting", "not run yet")):
         if names := [state.cell.name for state in states if state.status == status]:
-            notes.append(f"{len(names)} of {len(states)} cells {words}, so that no score has them: {', '.join(names)}")
+            notes.append(f"{len(names)} of {len(states)} cells: {words}, so that no score has them: {', '.join(names)}")
     return notes
 
 

@@ -202,7 +202,7 @@ def test_hypotheses_that_cannot_be_tested_stay_in_the_family_with_p_1(tmp_path):
         assert 0 < tested.p < 1
         assert tested.holm == pytest.approx(min(1, 3 * tested.p))
         assert {one.holm for one in primary if one.p is None} <= {None}
-        assert found.notes == (f"{len(missing)} of 7 cells failed, so that no score has them: {', '.join(missing)}",)
+        assert found.notes == (f"{len(missing)} of 7 cells: failed, so that no score has them: {', '.join(missing)}",)
     assert not [one for one in _found(job, missing=lost).scores if one.arm == "QA"]
 
 

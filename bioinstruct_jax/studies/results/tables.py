@@ -123,6 +123,7 @@ def compared(found: Found) -> list[Compared]:
 
 def _row(one: Contrast, before: Score | None, after: Score | None, higher: bool) -> tuple[str, ...]:
     known = after or before
+    notes = "; ".join(filter(None, (one.note, after.note if after is not None else "")))
     return (
         one.on,
         one.group if one.group != one.on else "group",
@@ -138,7 +139,7 @@ def _row(one: Contrast, before: Score | None, after: Score | None, higher: bool)
         "" if known is None else score(known.majority, one.unit),
         change(one.clean, one.unit, named=_odd(one.unit)),
         "" if known is None else f"{known.items:,}",
-        "; ".join(filter(None, (one.note, after.note if after is not None else ""))),
+        "; ".join(dict.fromkeys(notes.split("; "))),  # what both say is said once
     )
 
 
