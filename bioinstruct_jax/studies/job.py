@@ -46,7 +46,7 @@ class Arm:
 
 @config
 class Match:
-    """Arms of the size 'matched' have as many rows, and as many target tokens, as one another."""
+    """Arms of the size 'matched' have as many rows, and as many target tokens of the first model, as one another."""
 
     rows: Annotated[
         Positive | None,
@@ -131,7 +131,8 @@ class Study:
         Field(min_length=3, description="of training: weights, order, and which rows a part of an arm has"),
     ] = (0, 1, 2)
     evaluation: Annotated[
-        dict[str, Any], Field(description="keys of `evaluate`, the same for every cell: {tasks: [QA], limit: 500}")
+        dict[str, Any],
+        Field(description="keys of `evaluate`, the same for every cell, without a judge: {tasks: [QA], limit: 500}"),
     ] = Field(default_factory=dict)
     comparators: Annotated[
         tuple[Model, ...], Field(description="models of others, scored on the same items: hub ids, servers, files")
@@ -181,6 +182,8 @@ class Study:
         if taken := [key for key in self.evaluation if key in OWN]:
             raise ValueError(f"evaluation.{taken[0]} is set by the study itself; leave it out")
         scored = self.scored()
+        if scored.judge.endpoint is not None:
+            raise ValueError(self._unjudged(scored))
         for number, one in enumerate(self.hypotheses):
             if one.protocol not in scored.protocols:
                 raise ValueError(
@@ -188,6 +191,22 @@ class Study:
                     f"{list(scored.protocols)}"
                 )
         return self
+
+    def _unjudged(self, scored: Evaluate) -> str:
+        """Why a study takes no judge, and the command by which one grades finished cells."""
+        model, arm = self.models[0].name, self.arms[0]
+        names = f"{model}-{BASE}", f"{model}-{arm.name}-{self.sizes_of(arm)[0]}-s{self.seeds[0]}"
+        tasks = ", ".join(scored.judge.tasks or ("GEN",))
+        models = ", ".join(
+            f"{{name: {name}, runs_on: predictions, predictions: {self.out}/scores/{name}/{name}}}" for name in names
+        )
+        return (
+            "evaluation.judge.endpoint: a study compares scores of tasks and reads no grades, so a judge would be paid "
+            "for in vain. Take it out, and have the answers of finished cells graded together: python -m "
+            f"bioinstruct_jax.evaluate {self.out}/evaluation.yaml --out={self.out}-judged "
+            f"--tasks='[{tasks}]' --judge.tasks='[{tasks}]' --protocols='[generated]' --models='[{models}]' "
+            "--judge.endpoint.model=MODEL --judge.endpoint.base_url=URL"
+        )
 
     def sizes_of(self, arm: Arm) -> tuple[Size, ...]:
         """The sizes in which an arm is run."""
