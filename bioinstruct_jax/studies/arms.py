@@ -27,7 +27,7 @@ from bioinstruct_jax.data.records import Record
 from bioinstruct_jax.evaluation.contamination import DATA
 from bioinstruct_jax.evaluation.runner.job import Shots
 from bioinstruct_jax.evaluation.runner.planned import Planned, planned
-from bioinstruct_jax.studies import grid, matching
+from bioinstruct_jax.studies import grid, matching, unmatched
 from bioinstruct_jax.studies import pool as pools
 from bioinstruct_jax.studies.found import Rows
 from bioinstruct_jax.studies.job import Study
@@ -85,16 +85,13 @@ def make(job: Study, told: Callable[[str], None]) -> list[Rows]:
         return before.rows
     for note in notes:
         told(f"evaluation: {note}")
-    if train.data.held_out:
-        told(
-            f"models: {job.models[0].name}: data.held_out {train.data.held_out:g} keeps that share of an arm's rows "
-            "from being learned, so matched arms differ by what it keeps"
-        )
     pool = pools.read(job, train, form, tokenizer, plan, told)
     parts = list(_parts(job, pool, told))
     _refuse_changes(job, out, pool, parts, before, made_of)
     rows = [_write(out, part, pool) for part in parts]
     told(f"arms: {len(rows)} files of rows are in {out / ARMS}")
+    for note in unmatched.notes(job, rows, out):
+        told(note)
     lines = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in pool.told)
     files.write_text(files.path(out / ARMS / REMOVED), lines)
     index = {"made_of": made_of, "rows": [asdict(one) for one in rows], "removed": pool.removed}

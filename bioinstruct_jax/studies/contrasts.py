@@ -10,7 +10,7 @@ from bioinstruct_jax import files, settings
 from bioinstruct_jax.evaluation import effects, paired
 from bioinstruct_jax.evaluation.results.groups import ORDER, SCALES
 from bioinstruct_jax.evaluation.runner.job import PROTOCOLS
-from bioinstruct_jax.studies import arms, gathered, hierarchical, measured
+from bioinstruct_jax.studies import arms, gathered, hierarchical, measured, unmatched
 from bioinstruct_jax.studies.found import Contrast, Found, Score, State
 from bioinstruct_jax.studies.gathered import Scores
 from bioinstruct_jax.studies.grid import tuned
@@ -56,7 +56,8 @@ def found(job: Study, states: Sequence[State]) -> Found:
                 made = _contrast(model.name, pair, sides, one, job.seed)
                 if made is not None:
                     contrasts.append(made)
-    rows, removed = arms.read(Path(files.path(job.out).path))
+    out = Path(files.path(job.out).path)
+    rows, removed = arms.read(out)
     return Found(
         title=job.title,
         states=tuple(states),
@@ -65,7 +66,7 @@ def found(job: Study, states: Sequence[State]) -> Found:
         scores=tuple(sorted(scores, key=lambda one: one.on == one.group)),  # stable: tasks, then groups
         contrasts=tuple(sorted(primary(job, contrasts), key=lambda one: one.on == one.group)),
         reported=job.reported,
-        notes=tuple(notes),
+        notes=(*notes, *unmatched.notes(job, rows, out)),
         settings=settings.dump(job),
     )
 

@@ -113,7 +113,7 @@ def read(
     records = list(_distinct(mixture.records, lines))
     del mixture
     told(f"pool: {len(records):,} different rows are read; their target tokens are counted")
-    records, tokens = _fitting(records, train, template, tokenizer, lines)
+    records, tokens = fitting(records, train, template, tokenizer, lines)
     index = contamination.items(job.contamination)
     for one in plan:
         contamination.add(index, one.task, one.questions())
@@ -148,14 +148,14 @@ def _distinct(records: Sequence[Record], lines: list[dict[str, Any]]) -> Iterato
         yield record
 
 
-def _fitting(
+def fitting(
     records: Sequence[Record],
     train: Train,
     template: Template,
     tokenizer: "PreTrainedTokenizerFast",
     lines: list[dict[str, Any]],
 ) -> tuple[list[Record], np.ndarray]:
-    """Those that training would not drop, and the target tokens of each; adds to `lines`."""
+    """Those that training would not drop, and the target tokens of each, int64 [kept]; adds to `lines`."""
     kept, counts = [], []
     for begin in range(0, len(records), CHUNK):
         chunk = records[begin : begin + CHUNK]
