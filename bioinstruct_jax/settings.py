@@ -265,6 +265,11 @@ def _check(tree: _Tree, job: type[Job]) -> tuple[Job | None, list[str]]:
         return None, [tree.origin(one["loc"]) + _problem(one, job) for one in found]
 
 
+def problems(error: ValidationError, job: type) -> list[str]:
+    """What pydantic found wrong in an object of class `job`, in our words, each behind its key."""
+    return [f"{'.'.join(map(str, one['loc']))}: {_problem(one, job)}" for one in error.errors(include_url=False)]
+
+
 _NEEDS = {
     "int_type": "needs a whole number",
     "float_type": "needs a number",

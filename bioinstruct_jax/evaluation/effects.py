@@ -107,8 +107,9 @@ def gain(base: Sequence[float], tuned: Sequence[float], answered: Sequence[float
             "needs one of each a task"
         )
     before, after = fmean(base), fmean(tuned)
+    of_one = " of one task" if len(answered) > 1 else ""
     if (least := min(answered)) < ENOUGH:
-        return Gain(after - before, None, f"the base answered {least:.1%} of the items, fewer than half")
+        return Gain(after - before, None, f"the base answered {least:.1%} of the items{of_one}, fewer than half")
     if before <= 0:
         return Gain(after - before, None, f"the base scored {before:.3g}: nothing to relate to")
     return Gain(after - before, (after - before) / before)

@@ -22,6 +22,8 @@ Arm = tuple[str, str, str]  # model, arm, size
 Pair = tuple[str, str, str]  # arm, size, against
 Key = tuple[str, str, str, str, str, str]  # model, arm, size, against, on, protocol
 
+LONG = "are longer than the context and count as wrong"
+
 
 @dataclass(frozen=True)
 class Side:
@@ -56,6 +58,9 @@ def found(job: Study, states: Sequence[State]) -> Found:
                 made = _contrast(model.name, pair, sides, one, job.seed)
                 if made is not None:
                     contrasts.append(made)
+    notes += dict.fromkeys(
+        f"{one.on}: {part}" for one in scores if one.on != one.group for part in one.note.split("; ") if LONG in part
+    )
     out = Path(files.path(job.out).path)
     rows, removed = arms.read(out)
     return Found(
@@ -174,6 +179,8 @@ def _score(arm: Arm, side: Side, one: Measured, seed: int) -> Score:
     places = [one.cells.index(cell) for cell in side.cells.values() if cell in one.cells]
     values = one.values[places]
     notes = [one.note, _few(len(side.cells), side.declared)]
+    if unfit := measured.unfit(one, list(side.cells.values())):
+        notes.append(f"{unfit:,} of {one.items:,} items {LONG}")
     low = high = None
     if one.drawn is not None and (side.declared == 1 or len(places) > 1):
         low, high = hierarchical.interval(hierarchical.over_seeds(one.drawn[places], seed=seed))
@@ -227,10 +234,14 @@ def _contrast(model: str, pair: Pair, sides: Mapping[Arm, Side], one: Measured, 
         drawn = [hierarchical.over_seeds(one.drawn[some], seed=seed) for some in (first, second)]
         low, high = hierarchical.interval(drawn[1] - drawn[0])
         p = paired.two_sided(drawn[1] - drawn[0])
+    few = ""
+    if p is not None and (least := 0.5 ** (measured.apart(one, first_cells, second_cells) - 1)) > p:
+        p = min(1.0, least)
+        few = "p is the least that a sign test of so few documents on which the two differ can give"
     before_units, after_units = (one.unit_values[some].mean(axis=0).tolist() for some in (first, second))
     gain = effects.gain(before_units, after_units, one.unit_answered[first].mean(axis=0).tolist())
     withheld = gain.withheld.replace("the base", f"{against!r}") if against != BASE else gain.withheld
-    notes = [one.note, _few(len(seeds), after.declared), withheld and f"no relative gain: {withheld}"]
+    notes = [one.note, _few(len(seeds), after.declared), few, withheld and f"no relative gain: {withheld}"]
     return Contrast(
         model=model,
         arm=arm,

@@ -96,7 +96,8 @@ class Contrast:
         against: ``base``, or an arm of the same size.
         first, second: scores of `against` and of `arm`, means over seeds.
         difference, low, high: second less first, with its interval; None where unknown.
-        p: two-sided, of the hierarchical bootstrap; None where unknown.
+        p: two-sided, of the hierarchical bootstrap, but never less than a sign test of the documents on which the two
+            sides differ could give, 2 ** (1 - documents); None where unknown.
         primary: whether it was declared as a hypothesis.
         holm: p adjusted for all declared hypotheses in every model, untested ones at p = 1; None for others.
         clean: the difference without items that a model was tuned on; None where there are none.

@@ -46,6 +46,7 @@ class Gathered:
         counts: what it sums, [N, K].
         flagged: bool [N], items that stand in what the model was tuned on; None: not looked for.
         answered: share of items with an answer.
+        unfit: items longer than the model's context; they count as wrong.
         majority: the score of the commonest label; None where there is none.
     """
 
@@ -59,6 +60,7 @@ class Gathered:
     counts: np.ndarray
     flagged: np.ndarray | None
     answered: float
+    unfit: int
     majority: float | None
 
 
@@ -82,7 +84,12 @@ def opened(folder: UPath, cell: str) -> Scores:
             raise KeyError(f"task {unknown[0]}")
         for task, protocols in told.items():
             for protocol, one in protocols.items():
-                needs = one["headline"], one["metrics"][one["headline"]]["estimate"]["value"], one["items"]
+                needs = (
+                    one["headline"],
+                    one["metrics"][one["headline"]]["estimate"]["value"],
+                    one["items"],
+                    one["unfit"],
+                )
                 if protocol not in PROTOCOLS or None in (*needs, one["samples"], one["versions"]["scorer"]):
                     raise KeyError(f"{task}, {protocol}")
     except (KeyError, TypeError, AttributeError) as lacking:
@@ -203,5 +210,6 @@ def _gathered(
         counts=counts,
         flagged=flags,
         answered=sum(row["answer"] is not None for row in rows) / len(rows),
+        unfit=told["unfit"],
         majority=told["baselines"].get(headline.name, {}).get("majority"),
     )

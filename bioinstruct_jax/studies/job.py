@@ -2,8 +2,9 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
+from bioinstruct_jax import settings
 from bioinstruct_jax.config import Float, Natural, Positive, Source, config
 from bioinstruct_jax.evaluation.runner.job import Contamination, Evaluate, Label, Model, Name, Protocol
 from bioinstruct_jax.tasks.table import TASKS
@@ -215,9 +216,8 @@ class Study:
     def scored(self) -> Evaluate:
         """The evaluation that every cell has, of a model yet to be named.
 
-        Raises ValueError (pydantic's) for keys that `evaluate` does not have, or values that it does not take.
+        Raises ValueError for keys that `evaluate` does not have, or values that it does not take.
         """
-        from pydantic import TypeAdapter
 
         given = {
             **self.evaluation,
@@ -226,4 +226,8 @@ class Study:
             "models": [{"name": "cell", "model": "cell"}],
             "resamples": self.resamples,
         }
-        return TypeAdapter(Evaluate).validate_python({"contamination": self.contamination, **given})
+        try:
+            return TypeAdapter(Evaluate).validate_python({"contamination": self.contamination, **given})
+        except ValidationError as error:
+            found = settings.problems(error, Evaluate)
+            raise ValueError("; ".join(f"evaluation.{problem}" for problem in found)) from None

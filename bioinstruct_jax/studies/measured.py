@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bioinstruct_jax.evaluation import bootstrap
+from bioinstruct_jax.evaluation import bootstrap, paired
 from bioinstruct_jax.evaluation.results import estimates
 from bioinstruct_jax.evaluation.results.groups import SCALES, units
 from bioinstruct_jax.evaluation.runner.job import Protocol
@@ -153,6 +153,25 @@ def clean(one: Measured, first: Sequence[str], second: Sequence[str]) -> float |
         scores = bootstrap.taken(metric.score, sums)
         mean += weight * float(scores[len(first) :].mean() - scores[: len(first)].mean())
     return mean
+
+
+def apart(one: Measured, first: Sequence[str], second: Sequence[str]) -> int:
+    """On how many documents the cells of the two sides, by name, count otherwise in the mean; all tasks of a group."""
+    count = 0
+    for _, part in one.parts or ((1.0, one),):
+        own = {each.cell: each for each in part.gathered}
+        documents, metric = part.gathered[0].documents, part.gathered[0].headline
+        means = [
+            np.mean([metric.gather(own[cell].counts, documents) for cell in some], axis=0) for some in (first, second)
+        ]
+        count += int((np.abs(means[0] - means[1]) > paired.CLOSE).any(axis=1).sum())
+    return count
+
+
+def unfit(one: Measured, cells: Sequence[str]) -> int:
+    """Items longer than the context of one of these cells, all tasks of a group; they count as wrong."""
+    parts = one.parts or ((1.0, one),)
+    return sum(max((each.unfit for each in part.gathered if each.cell in cells), default=0) for _, part in parts)
 
 
 def _flagged(part: Measured, cells: Sequence[str]) -> np.ndarray:

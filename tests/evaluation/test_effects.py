@@ -73,7 +73,7 @@ def test_gains_are_told_where_the_base_answered():
     held = gain([0.2, 0.4], [0.3, 0.6], [1.0, 0.499])
     assert held.absolute == pytest.approx(0.15)
     assert held.relative is None
-    assert held.withheld == "the base answered 49.9% of the items, fewer than half"
+    assert held.withheld == "the base answered 49.9% of the items of one task, fewer than half"
     assert gain([0.0], [0.3], [0.9]).withheld.startswith("the base scored 0")
     with pytest.raises(ValueError, match="2 scores of the base, 1 of the tuned"):
         gain([0.1, 0.2], [0.3], [1.0])

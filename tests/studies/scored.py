@@ -106,6 +106,7 @@ def _told(task: str, one: Marks, samples: str) -> dict[str, Any]:
         "headline": name,
         "metrics": {name: {"estimate": {"value": float(np.mean(one.values))}}},
         "items": len(one.values),
+        "unfit": 0,
         "samples": samples,
         "versions": {"scorer": scorer.version},
         "baselines": {"acc": {"majority": 0.25}} if name == "acc" else {},

@@ -310,3 +310,16 @@ def test_a_task_of_one_document_has_no_interval(tmp_path):
     assert one.note == "one document: its spread is unknown"
     assert group.note == "mmlu_virology: one document, its spread is unknown"
     assert _one(found).p is not None
+
+
+def test_a_few_items_that_differ_cannot_be_significant(tmp_path):
+    # Mutation: no `least` in _contrast: the bootstrap of two items that both go one way says p < 0.5.
+    def change(cell, marks):
+        more = 4 if cell.kind == "tuned" else 0
+        return {"medqa": Marks([1.0 if place % 2 or place < more else 0.0 for place in range(N)])}
+
+    found = _found(_study(tmp_path, change=change))
+    one = _one(found)
+    assert one.difference == pytest.approx(2 / N)
+    assert one.p == 0.5
+    assert "so few documents" in one.note

@@ -38,6 +38,8 @@ def test_every_seed_has_each_arm_in_its_sizes_and_the_curve(tmp_path):
             "size natural is not among sizes .* of no-QA",
         ),
         ({"hypotheses": [{"on": "medqa", "protocol": "harness"}]}, "protocol harness is not among"),
+        ({"evaluation": {"limitt": 3}}, r"evaluation\.limitt: unknown key, given 3; did you mean .*limit"),
+        ({"evaluation": {"tasks": ["medqa"], "limit": "x"}}, r"evaluation\.limit: needs a whole number"),
         ({"evaluation": {"out": "x"}}, "evaluation.out is set by the study itself"),
         ({"curve": {"arm": "some"}}, "curve.arm 'some'"),
         ({"curve": {"shares": [1.0]}}, "between 0 and 1"),
