@@ -10,7 +10,7 @@ import sys
 from bioinstruct_jax import settings
 from bioinstruct_jax.config import Train
 from bioinstruct_jax.demonstration.job import Demo
-from bioinstruct_jax.interrupt import Interrupt, Terminated
+from bioinstruct_jax.interrupt import Interrupt, exit_code
 from bioinstruct_jax.usage import Verb
 
 EXAMPLES = ("", "--out=elsewhere", "--out=small --instructions=150 --held_out=30 --steps=20")
@@ -22,23 +22,17 @@ def main(argv: list[str] | None = None) -> int:
     verb = Verb("demo", " ".join((__doc__ or "").split()), EXAMPLES)
     from bioinstruct_jax.demonstration.stage import StageError
 
-    try:
+    def work() -> int:
         job, _ = settings.load(argv, verb, Demo, settings.NoExtras)
         with Interrupt():
             run(job)
         return 0
+
+    try:
+        return exit_code(work)
     except StageError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.code
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except Terminated:
-        print("told to stop; the same command goes on", file=sys.stderr)
-        return 75
-    except KeyboardInterrupt:
-        print("interrupted; the same command goes on", file=sys.stderr)
-        return 130
 
 
 def run(job: Demo) -> None:

@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 from bioinstruct_jax import files, platforms, settings
 from bioinstruct_jax.config import Flag, Natural, config
 from bioinstruct_jax.evaluation.runner.job import Evaluate
-from bioinstruct_jax.interrupt import Interrupt, Terminated
+from bioinstruct_jax.interrupt import Interrupt, exit_code
 from bioinstruct_jax.reporting.terminal import columns, harmless
 from bioinstruct_jax.usage import Verb
 
@@ -55,23 +55,17 @@ def main(argv: list[str] | None = None) -> int:
     verb = Verb("evaluate", " ".join((__doc__ or "").split()), EXAMPLES, configs="evaluation")
     from bioinstruct_jax.api.errors import BudgetError, StoppedError
 
-    try:
+    def work() -> int:
         job, options = settings.load(argv, verb, Evaluate, Options)
         platforms.settle("auto")
         with Interrupt() as interrupt:
             return run(job, options, interrupt)
+
+    try:
+        return exit_code(work)
     except (BudgetError, StoppedError) as error:
         print(f"ended: {error}; the same command goes on", file=sys.stderr)
         return 3 if isinstance(error, BudgetError) else 4
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except Terminated:
-        print("told to stop; the same command goes on", file=sys.stderr)
-        return 75
-    except KeyboardInterrupt:
-        print("interrupted; the same command goes on", file=sys.stderr)
-        return 130
 
 
 def run(job: Evaluate, options: Options, interrupt: Interrupt) -> int:
