@@ -1,6 +1,7 @@
 """The folder of one run: which files stand in it, whether it is finished, and whether it may be continued."""
 
 import json
+import os
 import platform
 import sys
 from dataclasses import asdict, dataclass, replace
@@ -209,4 +210,12 @@ def _free_to_change(job: Train) -> Train:
     training = replace(job.training, keep_checkpoints=1, save_failures=0, profile_steps=0, profile_after=0)
     evaluation = replace(job.evaluation, corpora=Scoring().corpora)
     same = {"mesh": Mesh(), "platform": "auto", "deterministic": False, "track": "none"}
-    return replace(job, training=training, evaluation=evaluation, **same)  # type: ignore[arg-type]
+    sources = tuple(replace(one, path=_whole(one.path)) for one in job.data.sources)
+    data = replace(job.data, sources=sources)
+    whole = {"runs_dir": _whole(job.runs_dir), "data": data}
+    return replace(job, training=training, evaluation=evaluation, **whole, **same)  # type: ignore[arg-type]
+
+
+def _whole(place: str) -> str:
+    """A path in full, so that one folder has one name; not for buckets and hub ids."""
+    return place if "://" in place else os.path.abspath(os.path.expanduser(place))

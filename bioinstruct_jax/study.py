@@ -3,11 +3,12 @@
 Each cell of the grid is an ordinary run of train and evaluate. The same command goes on where it stopped: finished
 cells are not repeated, failed ones are tried again.
 
-Exit code: 0 every cell is finished and the results are written, 2 unusable settings or input, 3 cells failed or are not
-finished (the results of the others are written), 75 SIGTERM, 130 interrupted.
+Exit code: 0 every cell that was asked for is finished and the results are written, 2 unusable settings or input, 3
+cells failed or are not finished (the results of the others are written), 75 SIGTERM, 130 interrupted.
 """
 
 import sys
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,12 +16,13 @@ from pydantic import Field, model_validator
 
 from bioinstruct_jax import settings
 from bioinstruct_jax.config import Flag, Positive, config
-from bioinstruct_jax.interrupt import Interrupt, Terminated
+from bioinstruct_jax.interrupt import Interrupt, exit_code
 from bioinstruct_jax.studies.job import Study
 from bioinstruct_jax.usage import Verb
 
 if TYPE_CHECKING:
     from bioinstruct_jax.studies.found import State
+    from bioinstruct_jax.studies.grid import Cell
 
 EXAMPLES = (
     "my_study.yaml --dry-run",
@@ -57,19 +59,13 @@ def main(argv: list[str] | None = None) -> int:
     """Entry point of the verb; returns the exit code."""
     argv = sys.argv[1:] if argv is None else argv
     verb = Verb("study", " ".join((__doc__ or "").split()), EXAMPLES, configs="studies")
-    try:
+
+    def work() -> int:
         job, options = settings.load(argv, verb, Study, Options)
         with Interrupt() as interrupt:
             return run(job, options, interrupt)
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except Terminated:
-        print("told to stop; the same command goes on", file=sys.stderr)
-        return 75
-    except KeyboardInterrupt:
-        print("interrupted; the same command goes on", file=sys.stderr)
-        return 130
+
+    return exit_code(work)
 
 
 def run(job: Study, options: Options, interrupt: Interrupt) -> int:
@@ -103,11 +99,7 @@ def run(job: Study, options: Options, interrupt: Interrupt) -> int:
 
         # ---------------------------------------------------------------- cell by cell
         if options.commands:
-            for cell in wanted:
-                if ahead := cells.ahead(job, cell):
-                    cells.begin(job, cell, ahead)
-                    print(commands.line(ahead))
-            return 0
+            return 3 if printed(job, wanted) else 0
         if not options.gather:
             running.run(job, wanted, options.jobs, claim, progress, interrupt)
 
@@ -116,19 +108,38 @@ def run(job: Study, options: Options, interrupt: Interrupt) -> int:
         if any(one.status == "finished" for one in states):
             progress.phase("comparing")
             results(job, states)
-    return ended(states, str(out))
+    return ended(states, wanted, str(out))
+
+
+def printed(job: Study, wanted: "list[Cell]") -> int:
+    """Print a shell line for each cell that is not finished; returns how many cannot be run, which are told."""
+    from bioinstruct_jax.studies import cells, commands
+
+    failed = 0
+    for cell in wanted:
+        try:
+            ahead = cells.ahead(job, cell)
+        except cells.RunError as error:
+            print(f"{cell.name}: failed: {error}", file=sys.stderr)
+            failed += 1
+            continue
+        if ahead:
+            cells.begin(job, cell, ahead)
+            print(commands.anywhere(ahead))
+    return failed
 
 
 def results(job: Study, states: "list[State]") -> None:
-    """Tables, figures and the report of what is finished."""
-    from bioinstruct_jax.studies import contrasts
+    """Tables, figures and the report of what is finished, and what was changed on the way to it."""
+    from bioinstruct_jax.studies import contrasts, folder
     from bioinstruct_jax.studies.results import write
 
-    print(write.write(job, contrasts.found(job, states)))
+    found = contrasts.found(job, states)
+    print(write.write(job, replace(found, notes=(*folder.changes(job), *found.notes))))
 
 
-def ended(states: "list[State]", out: str) -> int:
-    """Tell what is not finished, and where everything is; returns the exit code."""
+def ended(states: "list[State]", wanted: "list[Cell]", out: str) -> int:
+    """Tell what is not finished, and where everything is; returns the exit code, by the cells that were asked for."""
     from bioinstruct_jax.reporting.terminal import harmless
 
     missing = [one for one in states if one.status != "finished"]
@@ -138,7 +149,7 @@ def ended(states: "list[State]", out: str) -> int:
     print(f"{len(states) - len(missing)} of {len(states)} cells are finished: {out}")
     if missing:
         print("The same command goes on with the others; what is finished is not repeated.", file=sys.stderr)
-    return 3 if missing else 0
+    return 3 if any(one.cell in wanted for one in missing) else 0
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ from bioinstruct_jax.data.records import Record
 from bioinstruct_jax.evaluation.contamination import DATA
 from bioinstruct_jax.evaluation.runner.job import Shots
 from bioinstruct_jax.evaluation.runner.planned import Planned, planned
-from bioinstruct_jax.studies import grid, matching, unmatched
+from bioinstruct_jax.studies import folder, grid, inputs, matching, unmatched
 from bioinstruct_jax.studies import pool as pools
 from bioinstruct_jax.studies.found import Rows
 from bioinstruct_jax.studies.job import Study
@@ -73,19 +73,15 @@ def make(job: Study, told: Callable[[str], None]) -> list[Rows]:
             cannot be matched; or a file that a run was tuned on would change. Says what, where and what to do.
         OSError: a file cannot be written.
     """
-    out = folder(job)
-    train = train_settings(job.models[0])
-    scored = replace(job.scored(), limit=None, shots=Shots())  # every item that might be asked, shots aside
-    plan, notes = planned(scored, files.path(job.corpora))
-    tokenizer = tokenizers.of_job(train)
-    form = template(train.data.template, tokenizer)
+    out = folder.place(job)
+    train, form, plan, notes = _ground(job)
     made_of = _made_of(job, train, form, plan)
     before = _index(out)
     if before and before.made_of == made_of and _whole(out, before):
         return before.rows
     for note in notes:
         told(f"evaluation: {note}")
-    pool = pools.read(job, train, form, tokenizer, plan, told)
+    pool = pools.read(job, train, form, form.tokenizer, plan, told)
     parts = list(_parts(job, pool, told))
     _refuse_changes(job, out, pool, parts, before, made_of)
     rows = [_write(out, part, pool) for part in parts]
@@ -112,18 +108,33 @@ def read(out: Path) -> tuple[list[Rows], dict[str, int]]:
     return found.rows, found.removed
 
 
+def stale(job: Study) -> list[str]:
+    """What the arms in the study's folder were made of and would not be now, a line each; raises as `make`."""
+    before = _index(folder.place(job))
+    if before is None:
+        return []
+    train, form, plan, _ = _ground(job)
+    return settings.changes(before.made_of, _made_of(job, train, form, plan))
+
+
 def file(job: Study, cell: grid.Cell) -> Path:
     """The rows of a tuned cell. Raises ValueError for another one, which is tuned on nothing."""
+    return folder.place(job) / ARMS / name(cell)
+
+
+def name(cell: grid.Cell) -> str:
+    """The file's name; raises as `file`."""
     if cell.kind != "tuned":
         raise ValueError(f"cell {cell.name}: a {cell.kind} is tuned on nothing")
-    return folder(job) / ARMS / _name(cell.arm, cell.size, cell.seed)
+    return _name(cell.arm, cell.size, cell.seed)
 
 
-def folder(job: Study) -> Path:
-    """The folder of a study. Raises ValueError if it is not local."""
-    if not files.is_local(files.path(job.out)):
-        raise ValueError(f"out {job.out}: a study stands in a local folder; give --out=FOLDER, and copy it later")
-    return Path(files.path(job.out).path)
+def _ground(job: Study) -> tuple[Train, Template, list[Planned], list[str]]:
+    """What arms are made on: settings of training, the template with its tokenizer, what is scored, and notes on it."""
+    train = train_settings(job.models[0])
+    scored = replace(folder.scored(job), limit=None, shots=Shots())  # every item that might be asked, shots aside
+    plan, notes = planned(scored, files.path(job.corpora))
+    return train, template(train.data.template, tokenizers.of_job(train)), plan, notes
 
 
 def _name(arm: str, size: str, seed: int | None) -> str:
@@ -209,21 +220,12 @@ def _made_of(job: Study, train: Train, form: Template, plan: Sequence[Planned]) 
         "seeds": job.seeds,
         "seed": job.seed,
         "contamination": asdict(job.contamination),
-        "evaluated": {f"{one.task.name}/{one.split}": _corpus(one) for one in plan},
+        "evaluated": {f"{one.task.name}/{one.split}": inputs.corpus(one.task, one.split, one.corpora) for one in plan},
         "tokenizer": tokenizers.fingerprint(form.tokenizer),
         "template": form.hash,
         "data": {key: getattr(train.data, key) for key in ("length", "over_length", "on_bad_row")},
     }
     return json.loads(json.dumps(given))
-
-
-def _corpus(one: Planned) -> str:
-    """Hex SHA-256 of the names and digests of the files of the split that is scored."""
-    place = one.corpora / one.task.folder
-    names = [place / name for name in one.task.split(one.split).files]
-    found = [inner for name in names for inner in (sorted(name.rglob("*")) if name.is_dir() else [name])]
-    told = [f"{file.name} {files.sha256(file)}\n" for file in found if file.is_file()]
-    return hashlib.sha256("".join(told).encode()).hexdigest()
 
 
 def _index(out: Path) -> _Made | None:

@@ -1,7 +1,7 @@
 """How far the cells of a study are, by what stands in their folders."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,9 +10,9 @@ from bioinstruct_jax import files, run_folder, settings
 from bioinstruct_jax.config import Train
 from bioinstruct_jax.evaluation.runner import folder as scored
 from bioinstruct_jax.evaluation.runner.job import Evaluate
-from bioinstruct_jax.studies import arms, commands, folder
+from bioinstruct_jax.studies import arms, commands, folder, inputs, warmup
 from bioinstruct_jax.studies.commands import Command
-from bioinstruct_jax.studies.found import State
+from bioinstruct_jax.studies.found import Rows, State
 from bioinstruct_jax.studies.grid import Cell
 from bioinstruct_jax.studies.job import Study
 from bioinstruct_jax.training.metrics import read_rows
@@ -54,18 +54,20 @@ def state(job: Study, cell: Cell) -> State:
 
 
 class RunError(ValueError):
-    """A run that stands in the study's folder is that of another study: nothing is run over it."""
+    """A cell that cannot be run: another run stands in its place and is left as it is, or `train` would refuse."""
 
 
 def ahead(job: Study, cell: Cell) -> list[Command]:
     """The commands of a cell that are still to be run.
 
     Raises:
-        RunError: its run was made with other settings, or of other rows.
+        RunError: its run was made with other settings, of other rows or another base; or its arm is too small.
         ValueError: settings of the study cannot be used.
     """
     out = folder.place(job)
     if cell.kind == "tuned" and not _trained(job, cell, out):
+        if told := warmup.short(commands.training(job, cell), arms.file(job, cell), _rows(out, cell)):
+            raise RunError(f"{arms.file(job, cell)}: {told}")
         return commands.commands(job, cell)
     return [] if _scored(job, cell, out) else [commands.evaluate(job, cell)]
 
@@ -76,9 +78,13 @@ def begin(job: Study, cell: Cell, ahead: Sequence[Command]) -> None:
         (folder.place(job) / folder.SCORES / cell.name / scored.FINISHED).unlink(missing_ok=True)
 
 
-def note(out: Path, cell: Cell, code: int) -> None:
-    """Keep with which exit code the last command of a cell ended."""
-    text = json.dumps({"code": code}) + "\n"
+def note(out: Path, cell: Cell, code: int, read: Mapping[str, str] | None = None) -> None:
+    """Keep with which exit code the last command of a cell ended, and what an evaluation that ended well had read.
+
+    Args:
+        read: of `inputs`, taken before the evaluation.
+    """
+    text = json.dumps({"code": code} | ({"inputs": dict(read)} if read and code == 0 else {})) + "\n"
     files.write_text(files.path(out / folder.LOGS / f"{cell.name}.json"), text)
 
 
@@ -88,6 +94,20 @@ def ended(out: Path, cell: Cell) -> int | None:
         return int(json.loads((out / folder.LOGS / f"{cell.name}.json").read_text(encoding="utf-8"))["code"])
     except (OSError, ValueError, KeyError):
         return None
+
+
+def _moved(job: Study, cell: Cell, out: Path) -> list[str]:
+    """What a cell's evaluation had read and is another now; nothing of cells whose evaluation a study did not run."""
+    before, now = _read(out / folder.LOGS / f"{cell.name}.json").get("inputs", {}), inputs.inputs(job, cell)
+    return [name for name, digest in now.items() if before.get(name, digest) != digest]
+
+
+def _rows(out: Path, cell: Cell) -> Rows | None:
+    try:
+        found = arms.read(out)[0]
+    except FileNotFoundError:
+        return None
+    return next((one for one in found if one.file == f"{arms.ARMS}/{arms.name(cell)}"), None)
 
 
 def _trained(job: Study, cell: Cell, out: Path) -> bool:
@@ -110,6 +130,11 @@ def _trained(job: Study, cell: Cell, out: Path) -> bool:
             f"{place} was tuned on other rows than {file} has now: undo what changed them, or move that folder away, "
             "or give another --out=FOLDER"
         )
+    if finished and "model" in _moved(job, cell, out):
+        raise RunError(
+            f"{place} was tuned on another base than {new.model.weights} is now: put that one back, or move that "
+            f"folder and {out / folder.LOGS / cell.name}.json away, or give another --out=FOLDER"
+        )
     return finished
 
 
@@ -128,7 +153,9 @@ def _scored(job: Study, cell: Cell, out: Path) -> bool:
     models = old.models
     if cell.kind == "tuned":  # the run beside it, wherever both stood then
         models = (replace(new.models[0], template=old.models[0].template),)
-    return not settings.changes(replace(old, out=new.out, corpora=new.corpora, models=models), new)
+    tasks = new.tasks if old.tasks == job.scored().tasks else old.tasks  # groups, of a time before they were named
+    old = replace(old, out=new.out, corpora=new.corpora, models=models, tasks=tasks)
+    return not settings.changes(old, new) and not _moved(job, cell, out)
 
 
 def _seconds(run: Path, scores: Path) -> float | None:

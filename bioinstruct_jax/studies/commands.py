@@ -3,6 +3,7 @@
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Literal
 
 from bioinstruct_jax import settings, yaml12
@@ -10,7 +11,7 @@ from bioinstruct_jax.config import Train
 from bioinstruct_jax.evaluation.runner.job import Evaluate, Model
 from bioinstruct_jax.studies import arms, folder, learners
 from bioinstruct_jax.studies.grid import Cell
-from bioinstruct_jax.studies.job import Learner, Study
+from bioinstruct_jax.studies.job import Study
 
 
 @dataclass(frozen=True)
@@ -27,14 +28,14 @@ def commands(job: Study, cell: Cell) -> list[Command]:
     return [*tuned, evaluate(job, cell)]
 
 
+def anywhere(wanted: Sequence[Command]) -> str:
+    """The same for a shell that stands in any folder: paths of settings are those of this one."""
+    return f"cd {shlex.quote(str(Path.cwd()))} && {line(wanted)}"
+
+
 def line(wanted: Sequence[Command]) -> str:
     """Commands as one line for a shell; each is run if the one before it ended well."""
     return " && ".join(shlex.join(["python", "-m", f"bioinstruct_jax.{one.verb}", *one.words]) for one in wanted)
-
-
-def learner(job: Study, cell: Cell) -> Learner:
-    """How the base of a cell is tuned; not for comparators."""
-    return next(one for one in job.models if one.name == cell.model)
 
 
 def train(job: Study, cell: Cell) -> Command:
@@ -42,7 +43,7 @@ def train(job: Study, cell: Cell) -> Command:
     out = folder.place(job)
     sources = yaml12.inline([{"path": str(arms.file(job, cell))}])
     own = [f"--name={cell.name}", f"--runs_dir={out / folder.RUNS}", f"--seed={cell.seed}", f"--data.sources={sources}"]
-    one = learner(job, cell)
+    one = learners.of(job, cell.model)
     return Command("train", (one.settings, *learners.options(one), *own))
 
 
@@ -61,7 +62,9 @@ def evaluate(job: Study, cell: Cell) -> Command:
 
 def evaluation(job: Study, cell: Cell) -> Evaluate:
     """The settings that its command leads to; raises ValueError as `model`."""
-    return replace(job.scored(), out=str(folder.place(job) / folder.SCORES / cell.name), models=(model(job, cell),))
+    return replace(
+        folder.scored(job), out=str(folder.place(job) / folder.SCORES / cell.name), models=(model(job, cell),)
+    )
 
 
 def model(job: Study, cell: Cell) -> Model:
@@ -72,7 +75,7 @@ def model(job: Study, cell: Cell) -> Model:
     """
     if cell.kind == "comparator":
         return next(one for one in job.comparators if one.name == cell.name)
-    one = learner(job, cell)
+    one = learners.of(job, cell.model)
     tuning = learners.train_settings(one)
     if tuning.model.weights == "random":
         raise ValueError(

@@ -17,7 +17,7 @@ from bioinstruct_jax.config import Train
 from bioinstruct_jax.evaluation.runner.questions import chosen_split
 from bioinstruct_jax.reporting.terminal import columns, say
 from bioinstruct_jax.resources import shipped_base
-from bioinstruct_jax.studies import arms, cells, folder, learners
+from bioinstruct_jax.studies import arms, cells, commands, folder, learners, warmup
 from bioinstruct_jax.studies.found import Rows
 from bioinstruct_jax.studies.grid import Cell
 from bioinstruct_jax.studies.job import Study
@@ -51,9 +51,13 @@ def said(job: Study, wanted: Sequence[Cell]) -> str:
     Raises ValueError or OSError for settings, or a folder of the study, that cannot be used.
     """
     lost, notes = missing(job)
+    if not lost and (old := arms.stale(job)):
+        notes.append(f"the arms that stand there were made of something else, and will be made anew: {'; '.join(old)}")
+    notes += folder.changes(job)
     with _rows(job, bool(lost)) as (rows, source):
         if not rows:
             notes.append("the arms are not made yet, which needs what is missing: rows and target tokens are not known")
+        lost += _short(job, wanted, rows, source)
         speeds = {one.name: speed(job, one.name, rows, source) for one in job.models}
     notes += [f"{name}: hours are unknown: {one.why}" for name, one in speeds.items() if one.why]
     lines, hours, dollars = [], [], []
@@ -103,7 +107,7 @@ def missing(job: Study) -> tuple[list[str], list[str]]:
         for place in (other.model, other.adapter, other.predictions):
             if place is not None and not _here(place):
                 lost[f"{'predictions' if other.predictions else 'weights'} of {other.name}: {place}"] = None
-    scored, corpora = job.scored(), files.path(job.corpora)
+    scored, corpora = folder.scored(job), files.path(job.corpora)
     left = []
     for name, task in TASKS.items():
         named = name in scored.tasks
@@ -119,6 +123,18 @@ def missing(job: Study) -> tuple[list[str], list[str]]:
     return list(lost), notes
 
 
+def _short(job: Study, wanted: Sequence[Cell], rows: Sequence[Rows], source: Path) -> list[str]:
+    """Arms whose steps are fewer than the warm-up, once for each model and file."""
+    told: dict[tuple[str, str], str] = {}
+    for cell in wanted:
+        here = _of(rows, cell)
+        if here is None or (cell.model, here.file) in told:
+            continue
+        why = warmup.short(commands.training(job, cell), source / here.file, here)
+        told[cell.model, here.file] = f"steps for {cell.name}: {why}" if why else ""
+    return [one for one in told.values() if one]
+
+
 def speed(job: Study, learner: str, rows: Sequence[Rows], source: Path) -> Speed:
     """How fast a model is tuned: by `plan` for the study's slice, else as its finished cells were.
 
@@ -126,7 +142,7 @@ def speed(job: Study, learner: str, rows: Sequence[Rows], source: Path) -> Speed
         rows: of the arms, if they are known; the plan is made for the largest.
         source: folder in which their files stand.
     """
-    one = next(one for one in job.models if one.name == learner)
+    one = learners.of(job, learner)
     tuning = learners.train_settings(one)
     if job.slice is None:
         return _measured(job, learner, rows)
@@ -177,7 +193,7 @@ def _steps(job: Study, cell: Cell, here: Rows | None, known: Speed | None) -> in
     """Steps of a tuned cell: of the settings, or by its share of the target tokens of rows whose steps are known."""
     if cell.kind != "tuned":
         return None
-    training = learners.train_settings(next(one for one in job.models if one.name == cell.model)).training
+    training = learners.train_settings(learners.of(job, cell.model)).training
     if training.steps is not None:
         return training.steps
     if here is None or known is None or known.steps is None or not known.tokens:

@@ -1,32 +1,40 @@
 """The folder of a study: where its files stand, whose it is, and that one command at a time works in it.
 
-<out>/  study.yaml  evaluation.yaml  arms/  runs/<cell>/  scores/<cell>/  logs/<cell>.log, <cell>.json
+<out>/  study.yaml  evaluation.yaml  history.jsonl  compiled/  arms/
+        runs/<cell>/  scores/<cell>/  logs/<cell>.log, <cell>.json
 """
 
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from bioinstruct_jax import files, settings, yaml12
+from bioinstruct_jax.evaluation.runner import planned
+from bioinstruct_jax.evaluation.runner.job import Evaluate
+from bioinstruct_jax.studies import history
 from bioinstruct_jax.studies.job import Study
+from bioinstruct_jax.tasks.table import TASKS
 
 STUDY, EVALUATION, LOCK = "study.yaml", "evaluation.yaml", "study.lock"
-RUNS, SCORES, LOGS = "runs", "scores", "logs"
+RUNS, SCORES, LOGS, COMPILED = "runs", "scores", "logs", "compiled"
+WHICH = ("tasks", "split", "protocols")  # keys of the evaluation by which a group has its tasks
 
 
 def place(job: Study) -> Path:
     """The folder, which need not be there. Raises ValueError where it is no local one."""
-    if "://" in job.out:
-        raise ValueError(f"out {job.out}: the files of a study are written line by line: give a local folder")
+    if not files.is_local(files.path(job.out)):
+        raise ValueError(f"out {job.out}: a study stands in a local folder; give --out=FOLDER, and copy it later")
     return Path(files.path(job.out).path)
 
 
 def begin(job: Study) -> Path:
     """Make the folder, or look whether the one that is there is a study; write its settings and those of evaluation.
 
-    Arms, seeds, models and tasks may be added and taken away: a cell is finished or not by its own folders.
+    Arms, seeds, models and tasks may be added and taken away: a cell is finished or not by its own folders. What is
+    changed after a cell was scored is kept in `history`, and every report tells it.
 
     Raises:
         ValueError: it holds something else; or hypotheses were changed after a cell had been scored.
@@ -37,18 +45,69 @@ def begin(job: Study) -> Path:
         raise ValueError(f"out {out}: this is a file; give another --out=FOLDER")
     if out.is_dir() and any(one.name != LOCK for one in out.iterdir()) and not (out / STUDY).is_file():
         raise ValueError(f"out {out} is no study and not empty: nothing is overwritten. Give another --out=FOLDER")
+    text = evaluation(replace(job.scored(), tasks=_kept(job, out) or _named(job)))
     if (out / STUDY).is_file():
-        _declared(job, out)
+        old = settings.loads(files.read_text(files.path(out / STUDY)), job=Study, where=str(out / STUDY))
+        cells = sorted(one.parent.name for one in out.glob(f"{SCORES}/*/finished.json"))
+        _declared(old, job, out, cells)
+        history.note(out, old, job, len(cells))
     files.write_text(files.path(out / STUDY), settings.dump(job))
-    files.write_text(files.path(out / EVALUATION), evaluation(job))
+    files.write_text(files.path(out / EVALUATION), text)
     return out
 
 
-def evaluation(job: Study) -> str:
+def scored(job: Study) -> Evaluate:
+    """The evaluation that every cell has, its tasks by the names that they had when the study began.
+
+    So that every cell scores the same tasks, whatever corpora come and go. Before it began: as declared.
+    """
+    return replace(job.scored(), tasks=_kept(job, place(job)) or job.scored().tasks)
+
+
+def evaluation(scored: Evaluate) -> str:
     """The settings of every cell's evaluation, as YAML; folder and model are given with each."""
-    keys = yaml12.read(settings.dump(job.scored())).value
+    keys = yaml12.read(settings.dump(scored)).value
     assert isinstance(keys, dict)
     return yaml12.write({name: value for name, value in keys.items() if name not in ("out", "models")})
+
+
+def changes(job: Study) -> list[str]:
+    """What a reader must know of how it came about: what was changed after scores, and which corpora since then."""
+    told = history.told(place(job))
+    kept, now = _kept(job, place(job)), _named(job)
+    if kept and files.path(job.corpora).is_dir():
+        for names, what in ((set(now) - set(kept), "have come"), (set(kept) - set(now), "are gone")):
+            if names:
+                told.append(
+                    f"corpora of {', '.join(sorted(names))} {what} since the study began: every cell scores the tasks "
+                    f"of {EVALUATION}, as it was then"
+                )
+    return told
+
+
+def _kept(job: Study, out: Path) -> tuple[str, ...] | None:
+    """The tasks of the study that stands in a folder, by name; None where it has others, or groups."""
+    try:
+        declared, written = (yaml12.read(files.read_text(files.path(out / name))).value for name in (STUDY, EVALUATION))
+        assert isinstance(declared, dict)
+        assert isinstance(written, dict)
+        tasks = tuple(written["tasks"])
+    except (FileNotFoundError, KeyError):
+        return None
+    same = all(_plain(declared["evaluation"].get(key)) == _plain(job.evaluation.get(key)) for key in WHICH)
+    return tasks if same and all(name in TASKS for name in tasks) else None
+
+
+def _plain(value: object) -> object:
+    return list(value) if isinstance(value, list | tuple) else value
+
+
+def _named(job: Study) -> tuple[str, ...]:
+    """The tasks by name, groups as what of them is there; as they are declared where nothing is."""
+    declared = job.scored()
+    if all(name in TASKS for name in declared.tasks) or not files.path(job.corpora).is_dir():
+        return declared.tasks
+    return planned.names(declared, files.path(job.corpora)) or declared.tasks
 
 
 @contextmanager
@@ -78,10 +137,8 @@ def claimed(job: Study) -> Iterator[int]:
         os.close(descriptor)
 
 
-def _declared(job: Study, out: Path) -> None:
+def _declared(old: Study, job: Study, out: Path, scored: Sequence[str]) -> None:
     """Raises ValueError where hypotheses are others than those declared before the first cell was scored."""
-    old = settings.loads(files.read_text(files.path(out / STUDY)), job=Study, where=str(out / STUDY))
-    scored = sorted(one.parent.name for one in out.glob(f"{SCORES}/*/finished.json"))
     if scored and (changed := settings.changes({"hypotheses": old.hypotheses}, {"hypotheses": job.hypotheses})):
         raise ValueError(
             f"out {out}: cells are scored already ({', '.join(scored[:3])}), and hypotheses are declared before that "

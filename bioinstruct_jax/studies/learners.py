@@ -6,11 +6,16 @@ from typing import Any
 from bioinstruct_jax import schema, settings, yaml12
 from bioinstruct_jax.config import Train
 from bioinstruct_jax.settings import NoExtras, SettingsError
-from bioinstruct_jax.studies.job import Learner
+from bioinstruct_jax.studies.job import Learner, Study
 from bioinstruct_jax.usage import Verb
 
 OWN = ("name", "runs_dir", "seed", "data.sources")  # keys of `train` that a study sets for each cell
 TRAIN = Verb("train", "", ())
+
+
+def of(job: Study, name: str) -> Learner:
+    """A model of the study by its name."""
+    return next(one for one in job.models if one.name == name)
 
 
 def options(learner: Learner) -> list[str]:

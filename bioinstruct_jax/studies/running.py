@@ -1,5 +1,6 @@
 """The cells of a study, run as the commands that they are: one after the other, or several at once."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -12,13 +13,14 @@ from pathlib import Path
 from bioinstruct_jax.interrupt import Interrupt, Terminated
 from bioinstruct_jax.reporting.progress import Progress, duration
 from bioinstruct_jax.reporting.terminal import harmless
-from bioinstruct_jax.studies import cells, folder
+from bioinstruct_jax.studies import cells, folder, inputs
 from bioinstruct_jax.studies.commands import Command, line
 from bioinstruct_jax.studies.grid import Cell
 from bioinstruct_jax.studies.job import Study
 
 PYTHON = (sys.executable, "-m")
 POLL = 0.2  # seconds between looks at the commands that run
+COMPILED_FROM = "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"
 SHOWN = 100  # letters of a log's last line
 STOPPED = {-signal.SIGTERM: 75, -signal.SIGINT: 130}  # of a command that was told to stop before it could listen
 
@@ -30,6 +32,7 @@ class Running:
     cell: Cell
     commands: deque[Command]
     log: Path
+    read: dict[str, str] = field(default_factory=dict)  # what its evaluation reads, as it is when that begins
     began: float = field(default_factory=time.monotonic)
     process: subprocess.Popen[bytes] | None = None
 
@@ -69,7 +72,7 @@ def run(job: Study, wanted: Sequence[Cell], at_once: int, claim: int, progress: 
         while active or (waiting and not interrupt.received):
             while waiting and len(active) < at_once and not interrupt.received:
                 active.append(waiting.popleft())
-                _start(active[-1], claim)
+                _start(job, active[-1], claim)
             if interrupt.received and passed is None:
                 passed = interrupt.received
                 progress.note("told to stop: waiting for what runs to save and end")
@@ -78,7 +81,7 @@ def run(job: Study, wanted: Sequence[Cell], at_once: int, claim: int, progress: 
                 if (code := _ended(out, one, passed)) is None:
                     continue
                 if code == 0 and one.commands and not interrupt.received:
-                    _start(one, claim)
+                    _start(job, one, claim)
                     continue
                 active.remove(one)
                 done += 1
@@ -97,9 +100,16 @@ def run(job: Study, wanted: Sequence[Cell], at_once: int, claim: int, progress: 
         raise Terminated if interrupt.received == signal.SIGTERM else KeyboardInterrupt
 
 
-def _start(one: Running, claim: int) -> None:
+def compiled(job: Study) -> dict[str, str]:
+    """This environment, in which cells share the programs that XLA compiles, unless it says where they are kept."""
+    own = {"JAX_COMPILATION_CACHE_DIR": str((folder.place(job) / folder.COMPILED).absolute()), COMPILED_FROM: "0.2"}
+    return dict(os.environ) if "JAX_COMPILATION_CACHE_DIR" in os.environ else own | os.environ
+
+
+def _start(job: Study, one: Running, claim: int) -> None:
     """Begin the next command of a cell, in a session of its own: a Ctrl-C comes from us, and once."""
     command = one.commands.popleft()
+    one.read = inputs.inputs(job, one.cell) if command.verb == "evaluate" else {}
     one.log.parent.mkdir(parents=True, exist_ok=True)
     with one.log.open("ab") as log:
         log.write(f"$ {line([command])}\n".encode())
@@ -110,6 +120,7 @@ def _start(one: Running, claim: int) -> None:
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            env=compiled(job),
             pass_fds=(claim,),
         )
 
@@ -128,7 +139,7 @@ def _ended(out: Path, one: Running, passed: int | None) -> int | None:
         return None
     if passed is not None:
         code = STOPPED.get(code, code)
-    cells.note(out, one.cell, code)
+    cells.note(out, one.cell, code, one.read)
     return code
 
 

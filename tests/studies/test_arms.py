@@ -165,8 +165,3 @@ def test_each_thing_that_rows_depend_on_is_noticed(tmp_path):
         assert now != made_of
     arms.make(study(tmp_path, evaluation={"tasks": ["ncbi_disease"], "limit": 2, "protocols": ["generated"]}), QUIET)
     assert json.loads((Path(job.out) / "arms" / "arms.json").read_text())["made_of"] == made_of
-
-
-def test_a_study_stands_in_a_local_folder(tmp_path):
-    with pytest.raises(ValueError, match="out memory://x: a study stands in a local folder"):
-        arms.folder(study(tmp_path, out="memory://x"))

@@ -42,6 +42,22 @@ class Planned:
         return questions(self.job, self.task, self.split, self.corpora, self.pool)
 
 
+def names(job: Evaluate, corpora: UPath) -> tuple[str, ...]:
+    """The tasks that `planned` gives, by name, before an item is read; one that is named need not be there."""
+    found = []
+    for name, task in TASKS.items():
+        named = name in job.tasks
+        if not named:
+            if "all" not in job.tasks and task.family.category not in job.tasks:
+                continue
+            split = chosen_split(job, task, corpora)
+            if split is None or (split == "train" and job.split is None):
+                continue
+        if protocols(job, task):
+            found.append(name)
+    return tuple(found)
+
+
 def planned(job: Evaluate, corpora: UPath) -> tuple[list[Planned], list[str]]:
     """The tasks in the order of the table, and what to know of those that are left out.
 
