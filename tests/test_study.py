@@ -148,7 +148,7 @@ def test_a_cell_that_fails_is_told_and_tried_again(home):
     rows = [{"task": "medqa", "id": f"test:{n}", "label": "A"} for n in (1, 2, 3)]
     far.write_text("".join(json.dumps(row) + "\n" for row in rows))
     said = ran(*words)
-    assert (said.code, said.out.splitlines()[0]) == (3, "results of 1")
+    assert (said.code, said.out.splitlines()[0]) == (0, "results of 1")
     assert "others" not in said.err.replace("others: finished", "")
 
 
@@ -161,6 +161,37 @@ def test_gather_runs_nothing(tmp_path):
     assert "0 of 4 cells are finished" in said.out
     assert "small-base: waiting" in said.err
     assert not (tmp_path / "study" / "arms").exists()
+
+
+def test_a_cell_that_cannot_be_run_leaves_the_others_their_lines(tmp_path, monkeypatch):
+    # Mutations: the loop left at the first; exit code 0; a line that works from this folder alone.
+    study_file = grids.file(tmp_path)
+    monkeypatch.setattr("bioinstruct_jax.studies.arms.make", lambda job, told: [])
+    job = grids.job(tmp_path)
+    grids.arm(job)
+    grids.trained(job)
+    keys = grids.keys(tmp_path, out=job.out)
+    keys["models"][0]["set"] = {"optimizer.learning_rate": 0.5}
+    study_file.write_text(yaml.safe_dump(keys))
+    (tmp_path / "study/study.yaml").write_text(yaml.safe_dump(keys))
+    said = call(study_file, "--commands")
+    assert said.code == 3, said.err
+    assert "small-all-natural-s0: failed: " in said.err
+    lines = said.out.splitlines()
+    assert len(lines) == 3
+    assert all(line.startswith(f"cd {Path.cwd()} && python -m ") for line in lines)
+
+
+def test_the_exit_code_is_that_of_what_was_asked_for(tmp_path, capsys):
+    # Mutation: `wanted` not looked at.
+    from bioinstruct_jax.studies import grid
+    from bioinstruct_jax.studies.found import State
+
+    every = grid.cells(grids.job(tmp_path))
+    states = [State(cell, "finished" if cell == grids.BASE else "waiting") for cell in every]
+    assert study.ended(states, [grids.BASE], "out") == 0
+    assert study.ended(states, every, "out") == 3
+    assert "small-all-natural-s0: waiting" in capsys.readouterr().err
 
 
 def test_a_dry_run_leaves_nothing(tmp_path):

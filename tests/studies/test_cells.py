@@ -158,3 +158,17 @@ def test_what_evaluation_yaml_holds(study):
     assert written["tasks"] == ["medqa"]
     assert written["corpora"] == study.corpora
     assert not {"models", "out"} & written.keys()
+
+
+def test_a_study_begun_with_relative_paths_is_the_same_with_full_ones(tmp_path, monkeypatch):
+    # Mutation: `run_folder.changes` compares paths as they are written.
+    monkeypatch.chdir(tmp_path)
+    near = grids.job(tmp_path, out="study", corpora="corpora")
+    far = replace(near, out=str(tmp_path / "study"), corpora=str(tmp_path / "corpora"))
+    folder.begin(near)
+    grids.arm(near)
+    run = grids.trained(near, finished=False)
+    assert cells.state(far, TUNED).status == "stopped"
+    (run / "finished.json").write_text("{}")
+    grids.scored(near)
+    assert cells.state(far, TUNED).status == "finished"
