@@ -152,6 +152,50 @@ def test_a_cell_that_fails_is_told_and_tried_again(home):
     assert "others" not in said.err.replace("others: finished", "")
 
 
+@pytest.mark.slow
+def test_the_report_says_what_the_samples_say(home):
+    # Mutations: seeds of one cell taken for all; base and arm changed about; the group's mean over items.
+    rows = [row | {"category": ("QA", "GEN")[number % 2]} for number, row in enumerate(tiny_run.ROWS * 4)]
+    rows = [row | {"instruction": f"{row['instruction']} ({number})"} for number, row in enumerate(rows)]
+    keys = grids.keys(
+        home,
+        arms=[{"name": "all"}, {"name": "QA", "only": ["QA"]}],
+        sizes=["matched"],
+        match={"tolerance": 0.1},
+        evaluation={"tasks": ["QA"], "protocols": ["likelihood"], "limit": 2},
+        hypotheses=[{"on": "QA", "size": "matched", "protocol": "likelihood"}],
+    )
+    (home / "mixed.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    keys["pool"] = [{"path": str(home / "mixed.jsonl")}]
+    file, out = home / "real.yaml", home / "real"
+    file.write_text(yaml.safe_dump(keys))
+    words = [sys.executable, "-m", "bioinstruct_jax.study", str(file), f"--out={out}", "--jobs=2"]
+    alone = {name: value for name, value in PLAIN.items() if name != "XLA_FLAGS"}  # one device, for four rows
+    done = subprocess.run(words, env=alone, capture_output=True, text=True, timeout=900)
+    assert done.returncode == 0, done.stderr
+    found = json.loads((out / "study.json").read_text())
+    assert (out / "report.html").is_file()
+
+    def accuracy(cell: str, task: str) -> float:
+        (file,) = (out / "scores" / cell / cell).glob(f"samples_{task}_*.jsonl")
+        said = [json.loads(line) for line in file.read_text().splitlines()]
+        right = [row["acc"] for row in said if row["filter"] == "likelihood"]
+        return sum(right) / len(right)
+
+    def close(one: float, other: float) -> bool:
+        return abs(one - other) < 1e-9
+
+    seeds = [accuracy(f"small-all-matched-s{seed}", "medqa") for seed in (0, 1, 2)]
+    (score,) = [one for one in found["scores"] if (one["arm"], one["on"]) == ("all", "medqa")]
+    assert all(map(close, score["seeds"], seeds))
+    assert close(score["value"], sum(seeds) / 3)
+    (contrast,) = [
+        one for one in found["contrasts"] if (one["arm"], one["against"], one["on"]) == ("all", "base", "medqa")
+    ]
+    assert close(contrast["difference"], sum(seeds) / 3 - accuracy("small-base", "medqa"))
+    assert any(one["primary"] and one["on"] == "QA" and one["holm"] is not None for one in found["contrasts"])
+
+
 # -------------------------------------------------------------------- quick calls
 
 
