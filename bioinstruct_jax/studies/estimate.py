@@ -34,13 +34,13 @@ class Speed:
     Attributes:
         seconds: of a step; None: not known, as `why` says.
         steps: of the rows that it was looked at with; None: not known.
-        tokens: target tokens of these rows.
+        rows: how many these were; of two arms of one pool, steps are nearly as their rows.
         chips: of the slice; None: this machine.
     """
 
     seconds: float | None = None
     steps: int | None = None
-    tokens: int | None = None
+    rows: int | None = None
     chips: int | None = None
     why: str = ""
 
@@ -146,7 +146,7 @@ def speed(job: Study, learner: str, rows: Sequence[Rows], source: Path) -> Speed
     tuning = learners.train_settings(one)
     if job.slice is None:
         return _measured(job, learner, rows)
-    largest = max(rows, key=lambda here: here.target_tokens, default=None)
+    largest = max(rows, key=lambda here: here.rows, default=None)
     words = [one.settings, *learners.options(one), "--json", f"--slice={job.slice}"]
     if largest is not None:
         words.append(f"--data.sources=[{{path: {json.dumps(str(source / largest.file))}}}]")
@@ -167,7 +167,7 @@ def planned(row: dict[str, Any], largest: Rows | None, tuning: Train) -> Speed:
         reason = f" ({row['reason']})" if row.get("reason") else ""
         return Speed(chips=row["chips"], why=f"`plan` says: {row['outcome']} on {row['slice']}{reason}")
     steps = row["steps"] if largest is not None or tuning.training.steps else None
-    return Speed(row["step_seconds"], steps, largest.target_tokens if largest else None, row["chips"])
+    return Speed(row["step_seconds"], steps, largest.rows if largest else None, row["chips"])
 
 
 def _measured(job: Study, learner: str, rows: Sequence[Rows]) -> Speed:
@@ -178,27 +178,33 @@ def _measured(job: Study, learner: str, rows: Sequence[Rows]) -> Speed:
         if cell.model != learner or cell.kind != "tuned":
             continue
         run = out / folder.RUNS / cell.name
-        seconds = cells.trained_seconds(run)
-        try:
-            steps = int(json.loads((run / "finished.json").read_text(encoding="utf-8"))["steps"])
-        except (OSError, ValueError, KeyError):
-            continue
+        seconds, steps = cells.trained_seconds(run), _made(run)
         if seconds is not None and steps:
             here = _of(rows, cell)
-            return Speed(seconds / steps, steps, here.target_tokens if here else None)
+            return Speed(seconds / steps, steps, here.rows if here else None)
     return Speed(why="give --slice=NAME, or run one cell")
 
 
+def _made(run: Path) -> int | None:
+    """Steps of a finished run."""
+    try:
+        return int(json.loads((run / "finished.json").read_text(encoding="utf-8"))["steps"])
+    except (OSError, ValueError, KeyError):
+        return None
+
+
 def _steps(job: Study, cell: Cell, here: Rows | None, known: Speed | None) -> int | None:
-    """Steps of a tuned cell: of the settings, or by its share of the target tokens of rows whose steps are known."""
+    """Steps of a tuned cell: of the settings, or its own, or by its share of rows whose steps are known."""
     if cell.kind != "tuned":
         return None
+    if made := _made(folder.place(job) / folder.RUNS / cell.name):
+        return made
     training = learners.train_settings(learners.of(job, cell.model)).training
     if training.steps is not None:
         return training.steps
-    if here is None or known is None or known.steps is None or not known.tokens:
+    if here is None or known is None or known.steps is None or not known.rows:
         return None
-    return max(1, math.ceil(known.steps * here.target_tokens / known.tokens))
+    return max(1, math.ceil(known.steps * here.rows / known.rows))
 
 
 def _hours(steps: int | None, known: Speed | None, scoring: float | None) -> float | None:

@@ -33,7 +33,7 @@ class Running:
     commands: deque[Command]
     log: Path
     read: dict[str, str] = field(default_factory=dict)  # what its evaluation reads, as it is when that begins
-    began: float = field(default_factory=time.monotonic)
+    began: float = 0.0  # of its first command, as `time.monotonic` says
     process: subprocess.Popen[bytes] | None = None
 
 
@@ -109,6 +109,7 @@ def compiled(job: Study) -> dict[str, str]:
 def _start(job: Study, one: Running, claim: int) -> None:
     """Begin the next command of a cell, in a session of its own: a Ctrl-C comes from us, and once."""
     command = one.commands.popleft()
+    one.began = one.began or time.monotonic()
     one.read = inputs.inputs(job, one.cell) if command.verb == "evaluate" else {}
     one.log.parent.mkdir(parents=True, exist_ok=True)
     with one.log.open("ab") as log:
