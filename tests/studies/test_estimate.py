@@ -73,7 +73,7 @@ def test_steps_hours_and_cost_follow_from_the_plan(known, monkeypatch):
     assert part[:3] == ["1", "20", "8"]
     assert (float(whole[3]), float(whole[4])) == (0.1, 1.6)  # 90 steps of 4 s, 8 chips at 2 USD
     assert (float(part[3]), float(part[4])) == (0.009, 0.14)
-    assert "hours 0.31 and 3 unknown, USD 4.96 and 3 unknown" in said
+    assert "hours 0.31 and 3 unknown, USD 4.94 and 3 unknown" in said
     assert "the time of evaluation is not included" in said
     (command,) = asked
     assert command[1:4] == ["-m", "bioinstruct_jax.plan", known.models[0].settings]
