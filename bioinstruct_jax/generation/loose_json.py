@@ -14,14 +14,16 @@ from dataclasses import dataclass, field
 DEEP = 50  # containers within containers; what lies deeper is not kept, and its containers are marked
 
 _OPEN = re.compile(r'\{(?=\s*["}])|\[(?=\s*[\[{"\]])')  # in prose: not of "{10}", "[see below]"
+# What follows a quotation mark that ends a string.
+_ENDS = r"\s* (?: \Z | [:}\]] | ,\s*(?: [\"{}\[\]\d-] | [tT]rue | [fF]alse | null | None | \Z ) )"
+# No group is possessive: Python below 3.11.5 matches those wrongly (CPython issue 106052).
 _TOKEN = re.compile(
     r"""
-    (?P<string> " (?P<inside> (?: [^"\\]++ | \\. | "(?! \s* (?: \Z | [:}\]] | ,\s*(?: ["{}\[\]\d-] | [tT]rue | [fF]alse
-        | null | None | \Z ) ) ) )*+ ) " )
+    (?P<string> " (?P<inside> (?: [^"\\]++ | \\. | "(?! ENDS ) )* ) "(?= ENDS ) )
     | (?P<sign> [{}\[\],:] )
     | (?P<cut> " )
     | (?P<word> [^\s"{}\[\],:]++ )
-    """,
+    """.replace("ENDS", _ENDS),
     re.VERBOSE | re.DOTALL,
 )
 _SPACE = re.compile(r"\s*")
