@@ -83,7 +83,7 @@ class Planner:
 def main(argv: list[str] | None = None) -> int:
     """Entry point of the verb; returns the exit code."""
     argv = sys.argv[1:] if argv is None else argv
-    verb = Verb("plan", " ".join((__doc__ or "").split()), EXAMPLES, default=resource("configs", "small.yaml"))
+    verb = Verb("plan", " ".join((__doc__ or "").split()), EXAMPLES, default=resource("configs", "tiny.yaml"))
     try:
         job, options = settings.load(named(argv), verb, Train, Options)
         platforms.settle("cpu")

@@ -66,7 +66,7 @@ class Options:
 def main(argv: list[str] | None = None) -> int:
     """Entry point of the verb; returns the exit code that the module names."""
     argv = sys.argv[1:] if argv is None else argv
-    verb = Verb("train", " ".join((__doc__ or "").split()), EXAMPLES, default=resource("configs", "small.yaml"))
+    verb = Verb("train", " ".join((__doc__ or "").split()), EXAMPLES, default=resource("configs", "tiny.yaml"))
     many = False
     try:
         job, options = settings.load(argv, verb, Train, Options)

@@ -145,14 +145,12 @@ def test_the_command_of_the_readme_trains_on_the_seeds(tmp_path):
     command = [sys.executable, "-m", "bioinstruct_jax.train", f"--runs_dir={tmp_path}"]
     run = subprocess.run(command, check=True, env=environment, capture_output=True, text=True, timeout=900)
     assert "held-out loss" in run.stdout
-    rows = [json.loads(line) for line in (tmp_path / "small" / "metrics.jsonl").read_text().splitlines()]
+    rows = [json.loads(line) for line in (tmp_path / "tiny" / "metrics.jsonl").read_text().splitlines()]
     held_out = [row["held_out_loss"] for row in rows if "held_out_loss" in row]
-    assert held_out[-1] < held_out[0]
-    data = json.loads((tmp_path / "small" / "data.json").read_text())
+    assert held_out[-1] < held_out[0] - 0.5
+    data = json.loads((tmp_path / "tiny" / "data.json").read_text())
     assert data["bad_rows"]["count"] == 0
-    (why,) = data["train"]["dropped"]
-    assert "more than 512 tokens" in why
-    assert data["train"]["examples"] > 70
+    assert not data["train"]["dropped"]
 
 
 def test_the_shipped_tokenizer_is_what_the_command_makes_of_the_seeds(tmp_path):
