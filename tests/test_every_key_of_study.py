@@ -40,6 +40,7 @@ KEYS: dict[str, tuple[Any, dict[str, Any]]] = {
     "arms.0.name": ("other", {"hypotheses": [{"on": "medqa", "arm": "old"}], **TWO}),
     "arms.1.only": (["new"], TWO),
     "arms.1.without": (["new"], {"arms": [{"name": "all"}, {"name": "old"}]}),
+    "arms.1.sizes": (["natural"], TWO),
     "sizes": (["natural"], TWO),
     "match.rows": (3, TWO),
     "match.tolerance": (0.1, {**TWO, "match": {"tolerance": 1e-9, "rows": 2}}),
