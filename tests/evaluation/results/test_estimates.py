@@ -58,8 +58,8 @@ def test_clean_ones_are_those_of_documents_without_a_flagged_item():
 def test_rows_are_drawn_once_for_all_their_scores(monkeypatch):
     # Mutation: `bootstrap.bootstrap` for each metric.
     drawn = []
-    original = bootstrap._resampled
-    monkeypatch.setattr(bootstrap, "_resampled", lambda *args: drawn.append(len(args[2])) or original(*args))
+    original = bootstrap.resampled
+    monkeypatch.setattr(bootstrap, "resampled", lambda *args: drawn.append(len(args[2])) or original(*args))
     rows, documents = counts(4)
     estimates(METRICS, rows, documents, resamples=100)
     assert sorted(drawn) == [1, 1, 3]
