@@ -22,6 +22,8 @@ os.environ["JAX_CPU_ENABLE_ASYNC_DISPATCH"] = "false"  # eight devices on two co
 os.environ["XLA_FLAGS"] = " ".join(
     ["--xla_backend_optimization_level=0", os.environ.get("XLA_FLAGS", ""), "--xla_force_host_platform_device_count=8"]
 )
+# gcsfs asks the real cloud by gRPC of which kind a bucket is, and waits for minutes where there is no network.
+os.environ["GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT"] = "false"
 # Many tests compile the same small programs: each is compiled once a session, for all workers of `-n`.
 if "PYTEST_XDIST_WORKER" not in os.environ:
     os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="bioinstruct-jax-tests-")
