@@ -30,6 +30,7 @@ COUNTED: dict[str, tuple[int, str]] = {
     "mts_dialog text generated": (1, "660466ea1563"),
     "meqsum text generated": (1, "8d074021cd8b"),
     "medquad text generated": (1, "1f0c521b1217"),
+    "own_instructions text generated": (1, "a7bb4115366c"),
     "coreference text generated": (1, "bc592a019e5c"),
     "pubmedqa word harness": (1, "7eb32f20be6e"),
     "mednli label likelihood": (1, "ff8d7cde4b57"),
