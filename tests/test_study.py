@@ -136,20 +136,20 @@ def test_the_lines_of_commands_do_the_same_in_a_shell(whole, home):
 def test_a_cell_that_fails_is_told_and_tried_again(home):
     # Mutations: exit code 0; the failed cell not run at the next call; results not written.
     far = home / "said.jsonl"
-    keys = grids.keys(home, comparators=[{"name": "others", "runs_on": "predictions", "predictions": str(far)}])
+    keys = grids.keys(home, comparators=[{"name": "ghost", "runs_on": "predictions", "predictions": str(far)}])
     file = home / "failing.yaml"
     file.write_text(yaml.safe_dump(keys))
     words = (file, f"--out={home / 'failing'}", "--cells=[!s]*")
     said = ran(*words)
     assert said.code == 3
-    assert "others: failed: error: " in said.err
+    assert "ghost: failed: error: " in said.err
     assert str(far) in said.err
-    assert json.loads((home / "failing/logs/others.json").read_text()) == {"code": 2}
+    assert json.loads((home / "failing/logs/ghost.json").read_text()) == {"code": 2}
     rows = [{"task": "medqa", "id": f"test:{n}", "label": "A"} for n in (1, 2, 3)]
     far.write_text("".join(json.dumps(row) + "\n" for row in rows))
     said = ran(*words)
     assert (said.code, said.out.splitlines()[0]) == (0, "results of 1")
-    assert "others" not in said.err.replace("others: finished", "")
+    assert "ghost" not in said.err.replace("ghost: finished", "")
 
 
 @pytest.mark.slow
