@@ -111,8 +111,9 @@ def begin(tmp_path):
 
     yield started
     for one in running:
-        one.terminate()
-        one.communicate()
+        if one.poll() is None:  # what has been heard to its end has no open pipe left
+            one.terminate()
+            one.communicate()
 
 
 def heard(running: subprocess.Popen, words: str) -> str:

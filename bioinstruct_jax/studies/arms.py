@@ -34,7 +34,7 @@ from bioinstruct_jax.studies.job import Study
 from bioinstruct_jax.studies.learners import train_settings
 from bioinstruct_jax.studies.pool import Pool
 
-ARMS, INDEX, REMOVED, RUNS = "arms", "arms.json", "removed.jsonl", "runs"
+ARMS, INDEX, REMOVED = "arms", "arms.json", "removed.jsonl"
 VERSION = 1  # raise it when the same pool and settings would give other rows
 ADVICE = "Give the study another out, or take these runs and their scores away"
 
@@ -127,6 +127,14 @@ def name(cell: grid.Cell) -> str:
     if cell.kind != "tuned":
         raise ValueError(f"cell {cell.name}: a {cell.kind} is tuned on nothing")
     return _name(cell.arm, cell.size, cell.seed)
+
+
+def of(rows: Sequence[Rows], cell: grid.Cell) -> Rows | None:
+    """What a tuned cell's rows are, of those of all arms; None for another one, or where they are not there."""
+    for one in rows:
+        if (one.arm, one.size) == (cell.arm, cell.size) and one.seed in (None, cell.seed):
+            return one
+    return None
 
 
 def _ground(job: Study) -> tuple[Train, Template, list[Planned], list[str]]:
@@ -255,7 +263,7 @@ def _refuse_changes(
     digests: dict[str, str] = {}
     moved: list[str] = []
     for cell in grid.cells(job):
-        if cell.kind != "tuned" or not (read_ := _read_by(files.path(out / RUNS / cell.name))):
+        if cell.kind != "tuned" or not (read_ := _read_by(files.path(out / folder.RUNS / cell.name))):
             continue
         name = file(job, cell).name
         if name not in digests:
@@ -266,9 +274,8 @@ def _refuse_changes(
         why = settings.changes(before.made_of, made_of) if before else []
         more = f" and {len(moved) - 3} more" if len(moved) > 3 else ""
         raise ValueError(
-            f"{out / ARMS}: the rows that {', '.join(moved[:3])}{more} in {out / RUNS} were tuned on would change. "
-            + (f"What is new: {'; '.join(why[:8])}. " if why else "")
-            + ADVICE
+            f"{out / ARMS}: the rows that {', '.join(moved[:3])}{more} in {out / folder.RUNS} were tuned on would "
+            "change. " + (f"What is new: {'; '.join(why[:8])}. " if why else "") + ADVICE
         )
 
 

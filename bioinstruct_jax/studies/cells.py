@@ -90,10 +90,7 @@ def note(out: Path, cell: Cell, code: int, read: Mapping[str, str] | None = None
 
 def ended(out: Path, cell: Cell) -> int | None:
     """The exit code of the last command of a cell that a study ran; None: it ran none."""
-    try:
-        return int(json.loads((out / folder.LOGS / f"{cell.name}.json").read_text(encoding="utf-8"))["code"])
-    except (OSError, ValueError, KeyError):
-        return None
+    return _read(out / folder.LOGS / f"{cell.name}.json").get("code")
 
 
 def _moved(job: Study, cell: Cell, out: Path) -> list[str]:
@@ -104,10 +101,9 @@ def _moved(job: Study, cell: Cell, out: Path) -> list[str]:
 
 def _rows(out: Path, cell: Cell) -> Rows | None:
     try:
-        found = arms.read(out)[0]
+        return arms.of(arms.read(out)[0], cell)
     except FileNotFoundError:
         return None
-    return next((one for one in found if one.file == f"{arms.ARMS}/{arms.name(cell)}"), None)
 
 
 def _trained(job: Study, cell: Cell, out: Path) -> bool:
@@ -170,6 +166,11 @@ def trained_seconds(run: Path) -> float | None:
     file = files.path(run / "timing.jsonl")
     rows = read_rows(file) if file.exists() else []
     return sum(float(row["seconds"] or 0) for row in rows) if rows else None
+
+
+def trained_steps(run: Path) -> int | None:
+    """Steps of a finished run; None: it is not finished."""
+    return _read(run / "finished.json").get("steps")
 
 
 def scored_seconds(scores: Path) -> float | None:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 
@@ -10,7 +9,7 @@ from bioinstruct_jax import files, settings
 from bioinstruct_jax.evaluation import effects, paired
 from bioinstruct_jax.evaluation.results.groups import ORDER, SCALES
 from bioinstruct_jax.evaluation.runner.job import PROTOCOLS
-from bioinstruct_jax.studies import arms, gathered, hierarchical, measured, unmatched
+from bioinstruct_jax.studies import arms, folder, gathered, hierarchical, measured, unmatched
 from bioinstruct_jax.studies.found import Contrast, Found, Score, State
 from bioinstruct_jax.studies.gathered import Scores
 from bioinstruct_jax.studies.grid import tuned
@@ -21,8 +20,6 @@ from bioinstruct_jax.tasks.table import TASKS
 Arm = tuple[str, str, str]  # model, arm, size
 Pair = tuple[str, str, str]  # arm, size, against
 Key = tuple[str, str, str, str, str, str]  # model, arm, size, against, on, protocol
-
-LONG = "are longer than the context and count as wrong"
 
 
 @dataclass(frozen=True)
@@ -45,7 +42,7 @@ def found(job: Study, states: Sequence[State]) -> Found:
         ValueError: a folder of scores is damaged, or two cells answered different items; names file and line, or both.
         OSError: a file cannot be read.
     """
-    scores, contrasts = [], []
+    scores, contrasts, long = [], [], []
     sides = _sides(states)
     pairs = compared(job)
     notes = _unfinished(states)
@@ -53,15 +50,15 @@ def found(job: Study, states: Sequence[State]) -> Found:
         for arm, side in sides.items():
             if any(cell in one.cells for cell in side.cells.values()):
                 scores.append(_score(arm, side, one, job.seed))
+                if one.on != one.group and (told := _long(one, side)):
+                    long.append(f"{one.on}: {told}")
         for model in job.models:
             for pair in pairs:
                 made = _contrast(model.name, pair, sides, one, job.seed)
                 if made is not None:
                     contrasts.append(made)
-    notes += dict.fromkeys(
-        f"{one.on}: {part}" for one in scores if one.on != one.group for part in one.note.split("; ") if LONG in part
-    )
-    out = Path(files.path(job.out).path)
+    notes += dict.fromkeys(long)
+    out = folder.place(job)
     rows, removed = arms.read(out)
     return Found(
         title=job.title,
@@ -133,19 +130,19 @@ def _unfinished(states: Sequence[State]) -> list[str]:
 
 def _measured(job: Study, states: Sequence[State], notes: list[str]) -> Iterator[Measured]:
     """Each task under each protocol, then the group's mean; group by group, to save memory."""
-    out, evaluation = files.path(job.out), job.scored()
-    folders = [
+    out, evaluation = files.path(folder.place(job)), job.scored()
+    scored = [
         (state.cell.kind == "comparator", gathered.opened(out / state.scores, state.cell.name))
         for state in states
         if state.status == "finished"
     ]
-    known = [name for name in TASKS if any(name in folder.told for _, folder in folders)]
+    known = [name for name in TASKS if any(name in some.told for _, some in scored)]
     for group in ORDER:
         parts: dict[str, list[Measured]] = {protocol: [] for protocol in PROTOCOLS}
         for task in known:
             if TASKS[task].family.category == group:
-                _same_protocols(task, [folder for theirs, folder in folders if not theirs])
-                by_cell = [gathered.read(folder, task, evaluation) for _, folder in folders]
+                _same_protocols(task, [some for theirs, some in scored if not theirs])
+                by_cell = [gathered.read(some, task, evaluation) for _, some in scored]
                 for protocol in PROTOCOLS:
                     if own := [some[protocol] for some in by_cell if protocol in some]:
                         one = measured.of_task(own, resamples=job.resamples, seed=job.seed)
@@ -164,12 +161,12 @@ def _measured(job: Study, states: Sequence[State], notes: list[str]) -> Iterator
 
 def _same_protocols(task: str, own: Sequence[Scores]) -> None:
     """Raises ValueError where two of the study's own cells were asked a task differently."""
-    asked = [sorted(folder.told.get(task, ())) for folder in own]
-    for folder, protocols in zip(own, asked, strict=True):
+    asked = [sorted(one.told.get(task, ())) for one in own]
+    for one, protocols in zip(own, asked, strict=True):
         if protocols != asked[0]:
             first, second = (", ".join(some) or "nothing" for some in (asked[0], protocols))
             raise ValueError(
-                f"{task}: cell {own[0].cell} was asked under {first}, cell {folder.cell} under {second}: they were "
+                f"{task}: cell {own[0].cell} was asked under {first}, cell {one.cell} under {second}: they were "
                 "evaluated with different settings; score one of them again"
             )
 
@@ -178,9 +175,7 @@ def _score(arm: Arm, side: Side, one: Measured, seed: int) -> Score:
     model, name, size = arm
     places = [one.cells.index(cell) for cell in side.cells.values() if cell in one.cells]
     values = one.values[places]
-    notes = [one.note, _few(len(side.cells), side.declared)]
-    if unfit := measured.unfit(one, list(side.cells.values())):
-        notes.append(f"{unfit:,} of {one.items:,} items {LONG}")
+    notes = [one.note, _few(len(side.cells), side.declared), _long(one, side)]
     low = high = None
     if one.drawn is not None and (side.declared == 1 or len(places) > 1):
         low, high = hierarchical.interval(hierarchical.over_seeds(one.drawn[places], seed=seed))
@@ -206,6 +201,12 @@ def _score(arm: Arm, side: Side, one: Measured, seed: int) -> Score:
         majority=one.majority,
         note="; ".join(filter(None, notes)),
     )
+
+
+def _long(one: Measured, side: Side) -> str:
+    """How many items do not fit into the context of an arm's model; empty where all do."""
+    unfit = measured.unfit(one, list(side.cells.values()))
+    return f"{unfit:,} of {one.items:,} items are longer than the context and count as wrong" if unfit else ""
 
 
 def _few(seeds: int, declared: int) -> str:

@@ -50,7 +50,10 @@ def said(job: Study, wanted: Sequence[Cell]) -> str:
 
     Raises ValueError or OSError for settings, or a folder of the study, that cannot be used.
     """
+    folder.check(job)
     lost, notes = missing(job)
+    if folder.at_work(job):
+        notes.append("the study is at work there: a cell that runs is shown as stopped")
     if not lost and (old := arms.stale(job)):
         notes.append(f"the arms that stand there were made of something else, and will be made anew: {'; '.join(old)}")
     notes += folder.changes(job)
@@ -64,7 +67,7 @@ def said(job: Study, wanted: Sequence[Cell]) -> str:
     scoring = {cell.model: _scoring(job, cell, wanted) for cell in wanted}
     for cell in wanted:
         state = cells.state(job, cell)
-        here = _of(rows, cell)
+        here = arms.of(rows, cell)
         steps = _steps(job, cell, here, speeds.get(cell.model))
         time = _hours(steps, speeds.get(cell.model), scoring[cell.model]) if cell.kind == "tuned" else None
         if cell.kind != "tuned" and scoring[cell.model] is not None:
@@ -127,7 +130,7 @@ def _short(job: Study, wanted: Sequence[Cell], rows: Sequence[Rows], source: Pat
     """Arms whose steps are fewer than the warm-up, once for each model and file."""
     told: dict[tuple[str, str], str] = {}
     for cell in wanted:
-        here = _of(rows, cell)
+        here = arms.of(rows, cell)
         if here is None or (cell.model, here.file) in told:
             continue
         why = warmup.short(commands.training(job, cell), source / here.file, here)
@@ -178,26 +181,18 @@ def _measured(job: Study, learner: str, rows: Sequence[Rows]) -> Speed:
         if cell.model != learner or cell.kind != "tuned":
             continue
         run = out / folder.RUNS / cell.name
-        seconds, steps = cells.trained_seconds(run), _made(run)
+        seconds, steps = cells.trained_seconds(run), cells.trained_steps(run)
         if seconds is not None and steps:
-            here = _of(rows, cell)
+            here = arms.of(rows, cell)
             return Speed(seconds / steps, steps, here.rows if here else None)
     return Speed(why="give --slice=NAME, or run one cell")
-
-
-def _made(run: Path) -> int | None:
-    """Steps of a finished run."""
-    try:
-        return int(json.loads((run / "finished.json").read_text(encoding="utf-8"))["steps"])
-    except (OSError, ValueError, KeyError):
-        return None
 
 
 def _steps(job: Study, cell: Cell, here: Rows | None, known: Speed | None) -> int | None:
     """Steps of a tuned cell: of the settings, or its own, or by its share of rows whose steps are known."""
     if cell.kind != "tuned":
         return None
-    if made := _made(folder.place(job) / folder.RUNS / cell.name):
+    if made := cells.trained_steps(folder.place(job) / folder.RUNS / cell.name):
         return made
     training = learners.train_settings(learners.of(job, cell.model)).training
     if training.steps is not None:
@@ -235,13 +230,6 @@ def _rows(job: Study, lost: bool) -> Iterator[tuple[list[Rows], Path]]:
     else:
         with tempfile.TemporaryDirectory() as place:
             yield arms.make(replace(job, out=place), say), Path(place)
-
-
-def _of(rows: Sequence[Rows], cell: Cell) -> Rows | None:
-    for one in rows:
-        if (one.arm, one.size) == (cell.arm, cell.size) and one.seed in (None, cell.seed):
-            return one
-    return None
 
 
 def _here(name: str) -> bool:

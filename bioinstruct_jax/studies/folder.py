@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 
 from bioinstruct_jax import files, settings, yaml12
@@ -37,23 +38,38 @@ def begin(job: Study) -> Path:
     changed after a cell was scored is kept in `history`, and every report tells it.
 
     Raises:
-        ValueError: it holds something else; or hypotheses were changed after a cell had been scored.
+        ValueError: as `check`.
         OSError: it cannot be written.
+    """
+    out, old = place(job), check(job)
+    text = evaluation(replace(job.scored(), tasks=_kept(job, out) or _named(job)))
+    if old is not None:
+        history.note(out, old, job, len(_scored(out)))
+    files.write_text(files.path(out / STUDY), settings.dump(job))
+    files.write_text(files.path(out / EVALUATION), text)
+    return out
+
+
+def check(job: Study) -> Study | None:
+    """The settings that the study in the folder had before; None where it begins.
+
+    Raises ValueError where the folder holds something else, or hypotheses were changed after a cell had been scored.
     """
     out = place(job)
     if out.exists() and not out.is_dir():
         raise ValueError(f"out {out}: this is a file; give another --out=FOLDER")
-    if out.is_dir() and any(one.name != LOCK for one in out.iterdir()) and not (out / STUDY).is_file():
-        raise ValueError(f"out {out} is no study and not empty: nothing is overwritten. Give another --out=FOLDER")
-    text = evaluation(replace(job.scored(), tasks=_kept(job, out) or _named(job)))
-    if (out / STUDY).is_file():
-        old = settings.loads(files.read_text(files.path(out / STUDY)), job=Study, where=str(out / STUDY))
-        cells = sorted(one.parent.name for one in out.glob(f"{SCORES}/*/finished.json"))
-        _declared(old, job, out, cells)
-        history.note(out, old, job, len(cells))
-    files.write_text(files.path(out / STUDY), settings.dump(job))
-    files.write_text(files.path(out / EVALUATION), text)
-    return out
+    if not (out / STUDY).is_file():
+        if out.is_dir() and any(one.name != LOCK for one in out.iterdir()):
+            raise ValueError(f"out {out} is no study and not empty: nothing is overwritten. Give another --out=FOLDER")
+        return None
+    old = settings.loads(files.read_text(files.path(out / STUDY)), job=Study, where=str(out / STUDY))
+    _declared(old, job, out, _scored(out))
+    return old
+
+
+def _scored(out: Path) -> list[str]:
+    """Names of the cells that are scored."""
+    return sorted(one.parent.name for one in out.glob(f"{SCORES}/*/finished.json"))
 
 
 def scored(job: Study) -> Evaluate:
@@ -61,7 +77,8 @@ def scored(job: Study) -> Evaluate:
 
     So that every cell scores the same tasks, whatever corpora come and go. Before it began: as declared.
     """
-    return replace(job.scored(), tasks=_kept(job, place(job)) or job.scored().tasks)
+    declared = job.scored()
+    return replace(declared, tasks=_kept(job, place(job)) or declared.tasks)
 
 
 def evaluation(scored: Evaluate) -> str:
@@ -88,14 +105,21 @@ def changes(job: Study) -> list[str]:
 def _kept(job: Study, out: Path) -> tuple[str, ...] | None:
     """The tasks of the study that stands in a folder, by name; None where it has others, or groups."""
     try:
-        declared, written = (yaml12.read(files.read_text(files.path(out / name))).value for name in (STUDY, EVALUATION))
-        assert isinstance(declared, dict)
-        assert isinstance(written, dict)
-        tasks = tuple(written["tasks"])
+        texts = [files.read_text(files.path(out / name)) for name in (STUDY, EVALUATION)]
+        tasks, which = _read(*texts)
     except (FileNotFoundError, KeyError):
         return None
-    same = all(_plain(declared["evaluation"].get(key)) == _plain(job.evaluation.get(key)) for key in WHICH)
+    same = all(which[key] == _plain(job.evaluation.get(key)) for key in WHICH)
     return tasks if same and all(name in TASKS for name in tasks) else None
+
+
+@lru_cache(maxsize=4)  # it is asked for each cell
+def _read(study: str, evaluation: str) -> tuple[tuple[str, ...], dict[str, object]]:
+    """The tasks that stand in the text of an evaluation, and what the text of its study declares of them."""
+    declared, written = yaml12.read(study).value, yaml12.read(evaluation).value
+    assert isinstance(declared, dict)
+    assert isinstance(written, dict)
+    return tuple(written["tasks"]), {key: _plain(declared["evaluation"].get(key)) for key in WHICH}
 
 
 def _plain(value: object) -> object:
@@ -135,6 +159,21 @@ def claimed(job: Study) -> Iterator[int]:
         yield descriptor
     finally:
         os.close(descriptor)
+
+
+def at_work(job: Study) -> bool:
+    """Whether a study, or a cell that it began, is at work in the folder."""
+    try:
+        descriptor = os.open(place(job) / LOCK, os.O_RDONLY)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
 
 
 def _declared(old: Study, job: Study, out: Path, scored: Sequence[str]) -> None:

@@ -48,6 +48,16 @@ class Measured:
     parts: "tuple[tuple[float, Measured], ...]" = ()
     note: str = ""
 
+    @property
+    def weighed(self) -> "tuple[tuple[float, Measured], ...]":
+        """The tasks, each with what it counts in the value; a task is its own."""
+        return self.parts or ((1.0, self),)
+
+    @property
+    def by_cell(self) -> dict[str, Gathered]:
+        """Of a task, what each cell answered."""
+        return {one.cell: one for one in self.gathered}
+
 
 def of_task(found: Sequence[Gathered], *, resamples: int, seed: int) -> Measured:
     """What cells scored in a task under a protocol; neither the order of items nor that of documents matters.
@@ -137,13 +147,12 @@ def clean(one: Measured, first: Sequence[str], second: Sequence[str]) -> float |
 
     None where no item is flagged, or a task has no other document. Of a group, the mean of its tasks' differences.
     """
-    parts = one.parts or ((1.0, one),)
-    flagged = [_flagged(part, (*first, *second)) for _, part in parts]
+    flagged = [_flagged(part, (*first, *second)) for _, part in one.weighed]
     if not any(some.any() for some in flagged):
         return None
     mean = 0.0
-    for (weight, part), some in zip(parts, flagged, strict=True):
-        own = {each.cell: each for each in part.gathered}
+    for (weight, part), some in zip(one.weighed, flagged, strict=True):
+        own = part.by_cell
         documents, metric = part.gathered[0].documents, part.gathered[0].headline
         kept = estimates.untouched(documents, some)
         if not kept.any():
@@ -158,8 +167,8 @@ def clean(one: Measured, first: Sequence[str], second: Sequence[str]) -> float |
 def apart(one: Measured, first: Sequence[str], second: Sequence[str]) -> int:
     """On how many documents the cells of the two sides, by name, count otherwise in the mean; all tasks of a group."""
     count = 0
-    for _, part in one.parts or ((1.0, one),):
-        own = {each.cell: each for each in part.gathered}
+    for _, part in one.weighed:
+        own = part.by_cell
         documents, metric = part.gathered[0].documents, part.gathered[0].headline
         means = [
             np.mean([metric.gather(own[cell].counts, documents) for cell in some], axis=0) for some in (first, second)
@@ -170,8 +179,8 @@ def apart(one: Measured, first: Sequence[str], second: Sequence[str]) -> int:
 
 def unfit(one: Measured, cells: Sequence[str]) -> int:
     """Items longer than the context of one of these cells, all tasks of a group; they count as wrong."""
-    parts = one.parts or ((1.0, one),)
-    return sum(max((each.unfit for each in part.gathered if each.cell in cells), default=0) for _, part in parts)
+    own = [[each.unfit for each in part.gathered if each.cell in cells] for _, part in one.weighed]
+    return sum(max(some, default=0) for some in own)
 
 
 def _flagged(part: Measured, cells: Sequence[str]) -> np.ndarray:

@@ -32,19 +32,26 @@ exclude_also =
 """
 
 
-def measured(tests: list[str], of: str, folder: Path) -> tuple[int, dict[str, float]]:
-    """The exit code of the tests, and percent of lines by module of `of`, a part of the package."""
+def measured(tests: list[str], of: str, folder: Path) -> tuple[int, dict[str, dict]]:
+    """The exit code of the tests, and what the report says of each module of `of`, a part of the package."""
     settings = folder / "settings"
     settings.write_text(SETTINGS.format(source=ROOT / "bioinstruct_jax" / of, folder=folder), encoding="utf-8")
     coverage = [sys.executable, "-m", "coverage"]
     # "not slow" is the default of the project's settings; here both groups count.
-    words = ["-m", "pytest", "-m", "slow or not slow", *tests]
+    words = ["-m", "pytest", "-n", "2", "--dist", "loadfile", "-m", "slow or not slow", "--durations=0", *tests]
     code = subprocess.run([*coverage, "run", f"--rcfile={settings}", *words], cwd=ROOT).returncode
     subprocess.run([*coverage, "combine", f"--rcfile={settings}", "-q"], cwd=ROOT, check=True)
     out = folder / "report.json"
     subprocess.run([*coverage, "json", f"--rcfile={settings}", "-q", "-o", str(out)], cwd=ROOT, check=True)
     found = json.loads(out.read_text(encoding="utf-8"))["files"]
-    return code, {name: one["summary"]["percent_covered"] for name, one in found.items()}
+    return code, found
+
+
+def ranges(lines: list[int]) -> str:
+    """Numbers of lines, runs of them together: "3-5, 9"."""
+    starts = [one for one in lines if one - 1 not in lines]
+    ends = [one for one in lines if one + 1 not in lines]
+    return ", ".join(f"{a}-{b}" if b > a else str(a) for a, b in zip(starts, ends, strict=True))
 
 
 def main() -> int:
@@ -57,9 +64,9 @@ def main() -> int:
     os.environ.setdefault("COVERAGE_CORE", "sysmon" if sys.version_info >= (3, 12) else "ctrace")
     with tempfile.TemporaryDirectory() as temporary:
         code, found = measured(asked.tests, asked.of, Path(temporary))
-    low = {name: share for name, share in sorted(found.items()) if share < asked.bar}
-    for name, share in low.items():
-        print(f"{share:5.1f} %  {name}")
+    low = {name: one for name, one in sorted(found.items()) if one["summary"]["percent_covered"] < asked.bar}
+    for name, one in low.items():
+        print(f"{one['summary']['percent_covered']:5.1f} %  {name}: not run: {ranges(one['missing_lines'])}")
     print(f"{len(low)} of {len(found)} modules below {asked.bar:g} %")
     return int(bool(code or low))
 

@@ -165,3 +165,21 @@ def test_each_thing_that_rows_depend_on_is_noticed(tmp_path):
         assert now != made_of
     arms.make(study(tmp_path, evaluation={"tasks": ["ncbi_disease"], "limit": 2, "protocols": ["generated"]}), QUIET)
     assert json.loads((Path(job.out) / "arms" / "arms.json").read_text())["made_of"] == made_of
+
+
+def test_what_would_be_made_anew_is_told_before(tmp_path):
+    job = study(tmp_path)
+    assert arms.stale(job) == []
+    arms.make(job, QUIET)
+    assert arms.stale(job) == []
+    assert arms.stale(study(tmp_path, seed=1)) == ["seed: 0 -> 1"]
+    (told,) = arms.stale(study(tmp_path, rows()[1:]))
+    assert told.startswith("pool.0.sha256: ")
+
+
+def test_a_cell_has_the_rows_of_its_arm_size_and_seed(tmp_path):
+    job = study(tmp_path)
+    made = arms.make(job, QUIET)
+    for cell in grid.cells(job):
+        found = arms.of(made, cell)
+        assert (found and found.file) == (f"arms/{arms.name(cell)}" if cell.kind == "tuned" else None)

@@ -201,3 +201,13 @@ def until(true, seconds: float = 60) -> None:
     while not true():
         assert time.monotonic() < end, "it never came"
         time.sleep(0.02)
+
+
+def test_cells_share_what_xla_compiles_unless_the_user_says_where(study, monkeypatch):
+    for name in ("JAX_COMPILATION_CACHE_DIR", running.COMPILED_FROM):
+        monkeypatch.delenv(name, raising=False)
+    assert running.compiled(study)["JAX_COMPILATION_CACHE_DIR"] == str(folder.place(study).absolute() / "compiled")
+    monkeypatch.setenv(running.COMPILED_FROM, "3")
+    assert running.compiled(study)[running.COMPILED_FROM] == "3"
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "/elsewhere")
+    assert running.compiled(study) == dict(os.environ)
