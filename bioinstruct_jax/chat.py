@@ -17,6 +17,7 @@ from pydantic import Field, model_validator
 
 from bioinstruct_jax import files, platforms, settings
 from bioinstruct_jax.config import Float, Int, Natural, Positive, TemplateName, Train, config
+from bioinstruct_jax.config_types import AdapterPlace, ModelPlace
 from bioinstruct_jax.evaluation.language_model import Completion, CompletionRequest, TooLong
 from bioinstruct_jax.interrupt import leave
 from bioinstruct_jax.reporting.terminal import harmless, lines, say
@@ -24,7 +25,8 @@ from bioinstruct_jax.usage import Verb
 
 if TYPE_CHECKING:
     from bioinstruct_jax.inference.conversation import Conversation
-    from bioinstruct_jax.inference.load import Loaded
+    from bioinstruct_jax.inference.jax_language_model import JaxLanguageModel
+    from bioinstruct_jax.inference.loaded import Loaded
 
 EXAMPLES = (
     "--adapter=runs/tiny",
@@ -44,13 +46,8 @@ PATIENCE = 1.0  # seconds without a word after which the reader is told why
 class Chat:
     """A chat."""
 
-    model: Annotated[
-        str | None,
-        Field(min_length=1, description="folder, run folder, bucket URL or hub id; null: the base the adapter names"),
-    ] = None
-    adapter: Annotated[
-        str | None, Field(min_length=1, description="in PEFT form: its folder, a run folder, bucket URL or hub id")
-    ] = None
+    model: ModelPlace = None
+    adapter: AdapterPlace = None
     template: Annotated[
         TemplateName | None,
         Field(description="null: the one it was trained with, else the tokenizer's own chat template, else alpaca"),
@@ -156,7 +153,7 @@ def run(job: Chat) -> int:
 # -------------------------------------------------------------------- which model
 
 
-def random_base(loaded: Loaded) -> bool:
+def random_base(loaded: Loaded[JaxLanguageModel]) -> bool:
     """Whether the base is the random one that a run of ours made for its adapter."""
     file = loaded.base.parent / "config.yaml"
     if loaded.base.name != "base" or not file.exists():
@@ -188,7 +185,9 @@ def command(line: str, talk: Conversation) -> bool:
     return True
 
 
-def answer(instruction: str, talk: Conversation, loaded: Loaded, job: Chat, number: int, interactive: bool) -> bool:
+def answer(
+    instruction: str, talk: Conversation, loaded: Loaded[JaxLanguageModel], job: Chat, number: int, interactive: bool
+) -> bool:
     """Write the answer to an instruction while it is made; false, with a line that says why, if there is none.
 
     Args:

@@ -17,6 +17,13 @@ def config(kind: type[Class]) -> type[Class]:
 Int = Annotated[int, Field(strict=True)]  # "3" and true are no integers
 Float = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Flag = Annotated[bool, Field(strict=True)]
+ModelPlace = Annotated[
+    str | None,
+    Field(min_length=1, description="folder, run folder, bucket URL or hub id; null: the base the adapter names"),
+]
+AdapterPlace = Annotated[
+    str | None, Field(min_length=1, description="in PEFT form: its folder, a run folder, bucket URL or hub id")
+]
 Positive = Annotated[Int, Field(gt=0)]
 Natural = Annotated[Int, Field(ge=0)]
 Fraction = Annotated[Float, Field(ge=0, lt=1)]

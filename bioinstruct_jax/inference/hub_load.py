@@ -2,27 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bioinstruct_jax import files
 from bioinstruct_jax.evaluation.encoding import adds_bos
+from bioinstruct_jax.inference import loaded
 from bioinstruct_jax.inference.hub_language_model import HubLanguageModel
-from bioinstruct_jax.interop import hub_config, locate, peft_adapter, wording
-from bioinstruct_jax.interop.wording import Words
+from bioinstruct_jax.inference.loaded import Loaded
+from bioinstruct_jax.interop import peft_adapter
 
 if TYPE_CHECKING:
     from upath import UPath
-
-
-@dataclass(frozen=True)
-class HubLoaded:
-    """A model ready to answer; as `inference.load.Loaded`."""
-
-    language_model: HubLanguageModel
-    base: UPath
-    adapter: UPath | None
-    words: Words
 
 
 def load(
@@ -33,7 +23,7 @@ def load(
     batch: int = 32,
     context: int | None = None,
     bos: bool | None = None,
-) -> HubLoaded:
+) -> Loaded[HubLanguageModel]:
     """Read a model onto the first CUDA device, or the CPU. No code of the model's own is run, and no pickle is read.
 
     Args:
@@ -58,13 +48,7 @@ def load(
             f"runs_on transformers needs a package that is not installed ({error}): "
             "pip install 'bioinstruct-jax[transformers]'"
         ) from error
-    place = locate.adapter(adapter) if adapter is not None else None
-    if place is not None:
-        base = locate.base(model, place)
-    elif model is not None:
-        base = hub_config.locate(model, None, setting="--model")
-    else:
-        raise ValueError("give --model=FOLDER, --adapter=FOLDER, or both")
+    base, place = loaded.places(model, adapter)
     for folder, weights in ((base, "model*.safetensors"), *(((place, peft_adapter.WEIGHTS),) if place else ())):
         if not files.is_local(folder):
             raise ValueError(f"{folder}: transformers reads local folders alone; copy it here, or give runs_on: jax")
@@ -73,9 +57,7 @@ def load(
                 f"{folder}: no {weights}; weights as pickles (*.bin, *.pt) can run code and are not read: save them "
                 "with save_pretrained(..., safe_serialization=True)"
             )
-    words = wording.read(place or base, base)
-    if words.tokenizer is None:
-        raise ValueError(f"{base}: no tokenizer there{' or beside the adapter' if place else ''}; put its files there")
+    words, tokenizer = loaded.words_of(base, place)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     kind = dtype or ("float32" if device == "cpu" else "bfloat16")
     try:
@@ -88,20 +70,13 @@ def load(
         )
     except (ValueError, KeyError, RuntimeError) as error:
         raise ValueError(f"{base}: transformers {transformers.__version__} cannot read it: {_start(error)}") from error
-    if len(words.tokenizer) > made.get_input_embeddings().weight.shape[0]:
-        raise ValueError(
-            f"{words.folder}: the tokenizer has {len(words.tokenizer)} ids, {base} only "
-            f"{made.get_input_embeddings().weight.shape[0]} embedding rows: they do not belong together"
-        )
+    loaded.check_rows(words, base, made.get_input_embeddings().weight.shape[0])
     limit = _longest_context(base, made.config) if context is None else context
     if place is not None:
         made = peft.PeftModel.from_pretrained(made, str(place), is_trainable=False)
-    eos = wording.generation(words, base)["eos_token_id"]
-    known = (words.tokenizer.eos_token_id, *(eos if isinstance(eos, list) else [eos]))
-    ends = frozenset(one for one in known if one is not None)
-    bos = adds_bos(words.tokenizer) if bos is None else bos
-    language_model = HubLanguageModel(made.to(device).eval(), words.tokenizer, ends, limit, bos, batch)
-    return HubLoaded(language_model, base, place, words)
+    bos = adds_bos(tokenizer) if bos is None else bos
+    language_model = HubLanguageModel(made.to(device).eval(), tokenizer, loaded.ends(words, base), limit, bos, batch)
+    return Loaded(language_model, base, place, words)
 
 
 def _longest_context(base: UPath, config: Any) -> int:

@@ -1,7 +1,6 @@
 """A base model, with an adapter or without, as a language model on this machine's devices."""
 
 import math
-from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
@@ -11,30 +10,15 @@ from upath import UPath
 
 from bioinstruct_jax.config import Lora, Mesh, Shape
 from bioinstruct_jax.evaluation.encoding import adds_bos
+from bioinstruct_jax.inference import loaded
 from bioinstruct_jax.inference.engine import Engine
 from bioinstruct_jax.inference.jax_language_model import JaxLanguageModel
-from bioinstruct_jax.interop import hub_config, hub_weights, locate, peft_adapter, wording
-from bioinstruct_jax.interop.wording import Words
+from bioinstruct_jax.inference.loaded import Loaded
+from bioinstruct_jax.interop import hub_config, hub_weights, peft_adapter
 from bioinstruct_jax.model.llama import Llama
 from bioinstruct_jax.model.weights import Weight, base_weights, lora_weights
 from bioinstruct_jax.training.sharding import make_mesh
 from bioinstruct_jax.training.state import by_path, from_paths
-
-
-@dataclass(frozen=True)
-class Loaded:
-    """A model ready to answer.
-
-    Attributes:
-        base, adapter: the folders it was read from.
-        words: tokenizer and prompt template of the adapter, or of the base; `words.record` is None where no template is
-            recorded, and then the template is a guess.
-    """
-
-    language_model: JaxLanguageModel
-    base: UPath
-    adapter: UPath | None
-    words: Words
 
 
 def load(
@@ -45,7 +29,7 @@ def load(
     slots: int = 32,
     context: int | None = None,
     bos: bool | None = None,
-) -> Loaded:
+) -> Loaded[JaxLanguageModel]:
     """Read a model; weights go straight to the devices, divided over heads as far as these allow.
 
     Args:
@@ -60,31 +44,18 @@ def load(
         ValueError: nothing is named, no tokenizer is there, it does not fit the model, or a file is damaged.
         OSError: something is not there or may not be read.
     """
-    place = locate.adapter(adapter) if adapter is not None else None
-    if place is not None:
-        base = locate.base(model, place)
-    elif model is not None:
-        base = hub_config.locate(model, None, setting="--model")
-    else:
-        raise ValueError("give --model=FOLDER, --adapter=FOLDER, or both")
+    base, place = loaded.places(model, adapter)
     shape = hub_config.read_shape(base)
-    words = wording.read(place or base, base)
-    if words.tokenizer is None:
-        raise ValueError(f"{base}: no tokenizer there{' or beside the adapter' if place else ''}; put its files there")
-    if len(words.tokenizer) > (shape.vocab_size or 0):
-        raise ValueError(
-            f"{words.folder}: the tokenizer has {len(words.tokenizer)} ids, {base} only {shape.vocab_size} embedding "
-            "rows: they do not belong together"
-        )
+    words, tokenizer = loaded.words_of(base, place)
+    loaded.check_rows(words, base, shape.vocab_size or 0)
     lora, arrays = peft_adapter.load(place, shape) if place is not None else (None, {})
     mesh = serving_mesh(shape)
     graph, weights = _placed(shape, lora, arrays, base, dtype, mesh)
     engine = Engine(graph, weights, shape, dtype, mesh, slots)
-    eos = wording.generation(words, base)["eos_token_id"]
-    ends = frozenset([words.tokenizer.eos_token_id, *(eos if isinstance(eos, list) else [eos])])
+    ends = loaded.ends(words, base)
     limit = longest_context(shape) if context is None else context
-    bos = adds_bos(words.tokenizer) if bos is None else bos
-    return Loaded(JaxLanguageModel(engine, words.tokenizer, ends, limit, bos), base, place, words)
+    bos = adds_bos(tokenizer) if bos is None else bos
+    return Loaded(JaxLanguageModel(engine, tokenizer, ends, limit, bos), base, place, words)
 
 
 def longest_context(shape: Shape) -> int:

@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 
 from bioinstruct_jax.api.settings import Budget, Endpoint
 from bioinstruct_jax.config import Flag, Float, Natural, Positive, TemplateName, config
+from bioinstruct_jax.config_types import AdapterPlace, ModelPlace
 from bioinstruct_jax.tasks.table import TASKS
 from bioinstruct_jax.tasks.task import CATEGORIES
 
@@ -28,13 +29,8 @@ class Model:
             "OpenAI-compatible server; or nothing: its answers are read from a file"
         ),
     ] = "jax"
-    model: Annotated[
-        str | None,
-        Field(min_length=1, description="folder, run folder, bucket URL or hub id; null: the base the adapter names"),
-    ] = None
-    adapter: Annotated[
-        str | None, Field(min_length=1, description="in PEFT form: its folder, a run folder, bucket URL or hub id")
-    ] = None
+    model: ModelPlace = None
+    adapter: AdapterPlace = None
     template: Annotated[
         TemplateName | None,
         Field(
