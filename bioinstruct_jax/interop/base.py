@@ -64,7 +64,7 @@ def resolve(job: Train, vocabulary: int) -> Base:
     if job.data.length > shape.max_position_embeddings:
         raise ValueError(
             f"data.length {job.data.length} is beyond the base model's max_position_embeddings "
-            f"{shape.max_position_embeddings}"
+            f"{shape.max_position_embeddings}: give --data.length={shape.max_position_embeddings} or less"
         )
     return Base(shape, folder)
 
@@ -82,7 +82,10 @@ def _same(wanted: Shape, found: Shape, weights: str) -> None:
     if wanted.vocab_size and wanted.vocab_size != found.vocab_size:
         differences.append(f"model.shape.vocab_size {wanted.vocab_size}, config.json {found.vocab_size}")
     if differences:
-        raise ValueError(f"model.shape is not that of {weights}: {'; '.join(differences)}")
+        raise ValueError(
+            f"model.shape is not that of {weights}: {'; '.join(differences)}. Set model.shape to null, and the size is "
+            "that of config.json; or start from settings made for this base (train small, for the shipped one)"
+        )
 
 
 def place(job: Train, plan: Plan, base: Base, adapter: Adapter | None) -> tuple[nnx.State, nnx.State]:
