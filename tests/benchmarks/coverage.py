@@ -17,6 +17,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent.parent
 BAR = 85.0  # percent of the lines of a module
+# No file of its process can grow, and so what coverage writes of itself cannot either.
+LEFT_OUT = "tests/test_export.py::test_a_file_that_cannot_grow"
 SETTINGS = """\
 [run]
 source = {source}
@@ -38,7 +40,8 @@ def measured(tests: list[str], of: str, folder: Path) -> tuple[int, dict[str, di
     settings.write_text(SETTINGS.format(source=ROOT / "bioinstruct_jax" / of, folder=folder), encoding="utf-8")
     coverage = [sys.executable, "-m", "coverage"]
     # "not slow" is the default of the project's settings; here both groups count.
-    words = ["-m", "pytest", "-n", "2", "--dist", "loadfile", "-m", "slow or not slow", "--durations=0", *tests]
+    at_once = ["-n", "2", "--dist", "loadfile"]
+    words = ["-m", "pytest", *at_once, "-m", "slow or not slow", f"--deselect={LEFT_OUT}", *tests]
     code = subprocess.run([*coverage, "run", f"--rcfile={settings}", *words], cwd=ROOT).returncode
     subprocess.run([*coverage, "combine", f"--rcfile={settings}", "-q"], cwd=ROOT, check=True)
     out = folder / "report.json"

@@ -1,0 +1,73 @@
+"""What is said to a person at a terminal, and to a program through a pipe."""
+
+import io
+
+import pytest
+
+from bioinstruct_jax.reporting import terminal
+
+
+class Terminal(io.StringIO):
+    """Text streams as they stand at a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_terminal_is_shown_dim_lines_unless_it_asks_for_none(monkeypatch):
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    said = Terminal()
+    monkeypatch.setattr("sys.stderr", said)
+    terminal.say("loading")
+    monkeypatch.setenv("NO_COLOR", "")
+    terminal.say("loading")
+    assert said.getvalue() == "\x1b[2mloading\x1b[0m\nloading\n"
+
+
+def test_a_program_is_shown_neither_prompt_nor_colour(monkeypatch, capsys):
+    monkeypatch.setattr("sys.stdin", io.StringIO("one\\\ntwo\nthree\nfour\\"))
+    assert list(terminal.lines()) == ["one\ntwo", "three", "four\n"]
+    terminal.say("loading")
+    captured = capsys.readouterr()
+    assert (captured.out, captured.err) == ("", "loading\n")
+
+
+def test_answers_that_go_to_a_file_leave_the_prompt_at_the_terminal(monkeypatch, capsys):
+    monkeypatch.setattr("sys.stdin", Terminal("What is a stent?\n"))
+    assert terminal.read_line("> ") == "What is a stent?"
+    assert terminal.read_line("> ") is None
+    captured = capsys.readouterr()
+    assert (captured.out, captured.err) == ("", "> > ")
+
+
+def test_a_terminal_is_asked_line_by_line(monkeypatch, capsys):
+    asked = []
+
+    def answer(prompt: str) -> str:
+        asked.append(prompt)
+        if len(asked) == 3:
+            raise EOFError
+        return "go on\\" if len(asked) == 1 else "here"
+
+    monkeypatch.setattr("sys.stdin", Terminal())
+    monkeypatch.setattr("sys.stdout", Terminal())
+    monkeypatch.setattr("builtins.input", answer)
+    assert list(terminal.lines()) == ["go on\nhere"]
+    assert asked == ["> ", "... ", "> "]
+    assert capsys.readouterr().err == "\n"
+
+
+def test_what_is_no_text_is_told(monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"\xff\n"), encoding="utf-8"))
+    with pytest.raises(ValueError, match="standard input is not utf-8 text: invalid start byte"):
+        terminal.read_line("> ")
+
+
+def test_control_characters_do_not_reach_a_terminal():
+    assert terminal.harmless("a\x1b[2J\tb\n\x07é") == "a\ufffd[2J\tb\n\ufffdé"
+
+
+def test_columns_are_as_wide_as_their_widest_cell():
+    table = terminal.columns(("cell", "rows"), [("small-base", ""), ("x", "1,387")])
+    assert table == "cell        rows\n----------  -----\nsmall-base\nx           1,387"
