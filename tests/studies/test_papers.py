@@ -182,7 +182,9 @@ def test_the_largest_learner_fits_the_slice_of_its_study(name, model, capsys):
     # The others of a study are smaller, or hold less of themselves in float32. Mutation: a slice of half the chips.
     job = study(name)
     (learner,) = (one for one in job.models if one.name == model)
-    assert plan.main([learner.settings, *options(learner), f"--slice={job.slice}", "--rows=1000", "--json"]) == 0
+    # The masks of dropout take the compiler six times as long, and a chip 0.03 GiB (4.41 against 4.38 of bioinstruct).
+    asked = [learner.settings, *options(learner), f"--slice={job.slice}", "--rows=1000", "--lora.dropout=0.0"]
+    assert plan.main([*asked, "--json"]) == 0
     (row,) = json.loads(capsys.readouterr().out)["rows"]
     assert row["outcome"] == "fits"
     assert row["settings"] == []  # as it stands: neither batch nor mesh had to give way
