@@ -53,7 +53,7 @@ def said(job: Study, wanted: Sequence[Cell]) -> str:
     folder.check(job)
     lost, notes = missing(job)
     if folder.at_work(job):
-        notes.append("the study is at work there: a cell that runs is shown as stopped")
+        notes.append("the study is at work there: a cell that runs is shown as it was before")
     if not lost and (old := arms.stale(job)):
         notes.append(f"the arms that stand there were made of something else, and will be made anew: {'; '.join(old)}")
     notes += folder.changes(job)

@@ -39,7 +39,7 @@ def begin(job: Study) -> Path:
 
     Raises:
         ValueError: as `check`.
-        OSError: it cannot be written.
+        OSError: it cannot be read or written.
     """
     out, old = place(job), check(job)
     text = evaluation(replace(job.scored(), tasks=_kept(job, out) or _named(job)))
@@ -53,7 +53,9 @@ def begin(job: Study) -> Path:
 def check(job: Study) -> Study | None:
     """The settings that the study in the folder had before; None where it begins.
 
-    Raises ValueError where the folder holds something else, or hypotheses were changed after a cell had been scored.
+    Raises:
+        ValueError: the folder holds something else, or hypotheses were changed after a cell had been scored.
+        OSError: it cannot be read.
     """
     out = place(job)
     if out.exists() and not out.is_dir():
@@ -162,7 +164,10 @@ def claimed(job: Study) -> Iterator[int]:
 
 
 def at_work(job: Study) -> bool:
-    """Whether a study, or a cell that it began, is at work in the folder."""
+    """Whether a study, or a cell that it began, is at work in the folder.
+
+    One that begins in the very instant of the question is refused as if another were.
+    """
     try:
         descriptor = os.open(place(job) / LOCK, os.O_RDONLY)
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""Line coverage of the whole suite, child processes included, and the modules below a bar.
+"""Line coverage of the suite, child processes included and one test left out, and the modules below a bar.
 
     python -m tests.benchmarks.coverage                         # everything: about an hour on 2 cores
     python -m tests.benchmarks.coverage tests/api --of api      # one room by its own tests

@@ -187,4 +187,5 @@ def test_the_largest_learner_fits_the_slice_of_its_study(name, model, capsys):
     assert plan.main([*asked, "--json"]) == 0
     (row,) = json.loads(capsys.readouterr().out)["rows"]
     assert row["outcome"] == "fits"
+    assert row["peak"] + 2**30 < row["limit"]
     assert row["settings"] == []  # as it stands: neither batch nor mesh had to give way
