@@ -5,6 +5,8 @@ import os
 import resource
 import shutil
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -247,3 +249,17 @@ def test_a_disk_without_room_ends_the_run_with_its_own_code(tmp_path, at_step, c
     assert "could not be written" in error.splitlines()[-1]
     (run / "checkpoints").unlink()
     assert train.main([str(file)]) == 0
+
+
+# In this file, which is long, so that it begins early where files are shared out among processes by their length.
+@pytest.mark.slow
+def test_twenty_five_kills_change_nothing():
+    # alpaca-lora#72, FastChat#1280, levanter#486. Mutations: the manifest written before orbax has finished; metrics
+    # rewritten instead of cut off; the optimizer not restored; dropout keyed by the steps of this process.
+    # A process of its own: runs are forked from one in which no backend was started.
+    command = [sys.executable, "-m", "tests.benchmarks.kills", "--kills", "25", "--seed", "1"]
+    plain = {name: value for name, value in os.environ.items() if not name.startswith(("XLA_", "JAX_"))}  # one device
+    done = subprocess.run(command, capture_output=True, text=True, timeout=1500, env=plain)
+    print(done.stdout)
+    assert done.returncode == 0, done.stdout + done.stderr[-3000:]
+    assert "differences  0" in done.stdout
