@@ -1,4 +1,4 @@
-"""A run that is told to stop, moved, changed or left without room: what it does, and what it ends with."""
+"""A run that is told to stop, killed, moved, changed or left without room: what it does, and what it ends with."""
 
 import json
 import os

@@ -44,7 +44,7 @@ def begin(job: Study) -> Path:
     out, old = place(job), check(job)
     text = evaluation(replace(job.scored(), tasks=_kept(job, out) or _named(job)))
     if old is not None:
-        history.note(out, old, job, len(_scored(out)))
+        history.note(out, old, job, len(_scored_cells(out)))
     files.write_text(files.path(out / STUDY), settings.dump(job))
     files.write_text(files.path(out / EVALUATION), text)
     return out
@@ -65,11 +65,11 @@ def check(job: Study) -> Study | None:
             raise ValueError(f"out {out} is no study and not empty: nothing is overwritten. Give another --out=FOLDER")
         return None
     old = settings.loads(files.read_text(files.path(out / STUDY)), job=Study, where=str(out / STUDY))
-    _declared(old, job, out, _scored(out))
+    _declared(old, job, out, _scored_cells(out))
     return old
 
 
-def _scored(out: Path) -> list[str]:
+def _scored_cells(out: Path) -> list[str]:
     """Names of the cells that are scored."""
     return sorted(one.parent.name for one in out.glob(f"{SCORES}/*/finished.json"))
 
