@@ -98,7 +98,7 @@ class Client:
         return replace(
             self._counts,
             retried=Counter(self._counts.retried),
-            repeated=ledger.repeated,
+            lost=ledger.lost,
             input_tokens=ledger.spent.input,
             output_tokens=ledger.spent.output,
             dollars=ledger.spent.dollars,

@@ -13,7 +13,7 @@ class Counts:
         failed: requests that have no answer for good, `given_up` among them after too many attempts.
         in_flight: attempts on their way now; `waiting`: requests without a reply so far, those among them.
         retried: attempts that came to nothing, by reason.
-        repeated: requests that were on their way when an earlier process was killed.
+        lost: attempts that were on their way when an earlier process was killed; asked again where still needed.
         uncertain_dollars: what lost attempts may have cost, at most; `reserved_dollars`: those on their way, at most.
         paused: seconds for which an endpoint wants to be left alone, by name.
         streak: refused or given up since the last answer, of the endpoint where it is longest.
@@ -27,7 +27,7 @@ class Counts:
     in_flight: int = 0
     waiting: int = 0
     retried: Counter[str] = field(default_factory=Counter)
-    repeated: int = 0
+    lost: int = 0
     input_tokens: int = 0
     output_tokens: int = 0
     dollars: float = 0.0

@@ -100,10 +100,10 @@ class Journal:
             found.append(
                 f"{self.place}: the last line was cut off while it was written; its {self.torn} bytes are gone"
             )
-        if self.ledger.repeated:
+        if self.ledger.lost:
             found.append(
-                f"{self.place}: {self.ledger.repeated} requests were on their way when a process ended; they are asked "
-                "again, and count as uncertain spending"
+                f"{self.place}: {self.ledger.lost} requests were on their way when a process ended; they are asked "
+                "again where still needed, and count as uncertain spending"
             )
         return found
 

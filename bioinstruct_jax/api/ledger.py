@@ -81,7 +81,7 @@ class Ledger:
         under_way: attempts sent and without an outcome, by id; ``reserved``: what they cost at most.
         spent: what servers told, and guesses where they did not; ``uncertain``: what they may have charged beyond it:
             attempts lost after they were sent, in full; answers without usage, up to the most they can have cost.
-        repeated: attempts that were on their way when a process was killed.
+        lost: attempts that were on their way when a process was killed.
         streaks: of each endpoint, the requests refused or given up since its last answer, in order, with the problem.
         modes: of each address, the response_format that it was found to take.
         batches: those not yet finished, by number.
@@ -93,7 +93,7 @@ class Ledger:
     reserved: Cost = Cost()
     spent: Cost = Cost()
     uncertain: Cost = Cost()
-    repeated: int = 0
+    lost: int = 0
     streaks: dict[str, dict[Id, str]] = field(default_factory=dict)
     modes: dict[str, str] = field(default_factory=dict)
     batches: dict[int, Batch] = field(default_factory=dict)
@@ -142,7 +142,7 @@ class Ledger:
         for attempt in [other for other in self.under_way.values() if other.batch not in self.batches]:
             sent = not attempt.batch  # a batch is in the journal before its first byte is sent
             self._end(attempt, lost(attempt, "its process ended", charged=sent))
-            self.repeated += sent
+            self.lost += sent
 
     def _send(self, attempt: Attempt) -> None:
         self.under_way[attempt.id] = attempt

@@ -99,7 +99,7 @@ def told(
                 "answered": counts.answered,
                 "replayed": counts.replayed,
                 "without_answer": counts.failed,
-                "repeated": counts.repeated,
+                "lost": counts.lost,
             },
             "retried": dict(counts.retried),
             "tokens": {"input": counts.input_tokens, "output": counts.output_tokens},
@@ -136,7 +136,7 @@ def said(told: dict[str, Any], out: Path) -> str:
         lines.append("left out: " + ", ".join(f"{reason} {times:,}" for reason, times in told["rejected"].items()))
     lines.append(
         f"requests: {asked['answered']:,} answered, {asked['replayed']:,} taken from the journal, "
-        f"{asked['without_answer']:,} refused or given up, {asked['repeated']:,} repeated after a kill"
+        f"{asked['without_answer']:,} refused or given up, {asked['lost']:,} lost in a kill"
     )
     if told["failed"]:
         lines.append("without an answer: " + ", ".join(f"{why} ({times:,})" for why, times in told["failed"].items()))

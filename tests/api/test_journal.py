@@ -75,7 +75,7 @@ def test_a_damaged_line_is_told_and_left_out(tmp_path):
         assert {key for key, _ in journal.ledger.replies} == {"r1", "r4"}
         assert journal.damaged == [5, 7, 8]
         assert "5, 7, 8" in journal.notes()[0]
-        assert journal.ledger.repeated == 2
+        assert journal.ledger.lost == 2
         assert journal.ledger.uncertain.tokens == 300
 
 
@@ -84,7 +84,7 @@ def test_what_was_on_its_way_is_counted_and_may_have_been_charged(tmp_path):
         asyncio.run(journal.send(attempt_line("sent", attempt(1)), attempt_line("sent", attempt(2))))
         assert journal.ledger.reserved.tokens == 300
     with Journal.open(tmp_path / "j") as journal:
-        assert journal.ledger.repeated == 2
+        assert journal.ledger.lost == 2
         assert journal.ledger.reserved.price == 0
         assert journal.ledger.uncertain.price == 2 * (50 * 1_000_000 + 100 * 10_000_000)
 

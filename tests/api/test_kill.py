@@ -70,7 +70,7 @@ def test_killed_at_any_moment_nothing_is_lost_and_only_what_was_on_its_way_is_as
             assert arrived.keys() == sent.keys()
             assert all(arrived[key] <= sent[key] for key in sent), "nothing is sent before it is in the journal"
             on_its_way = sum((sent - ended).values())
-            assert on_its_way == ledger.repeated <= kills * (6 + 1)
+            assert on_its_way == ledger.lost <= kills * (6 + 1)
             answered = Counter(line["key"] for line in lines if line["kind"] == "response" and line["status"] == 200)
             assert set(answered.values()) == {1}, "nothing whose answer was in the journal was asked again"
             assert bool(ledger.uncertain.tokens) == bool(on_its_way)
@@ -93,7 +93,7 @@ def test_who_is_cancelled_keeps_what_was_answered_and_counts_the_rest(tmp_path):
     with serve(echo, latency=0.02) as server:
         seen = asyncio.run(run())
         with Journal.open(tmp_path / "j") as journal:
-            assert journal.ledger.repeated <= 4, "those whose answer was being written"
+            assert journal.ledger.lost <= 4, "those whose answer was being written"
             assert 0 < len(journal.ledger.replies) <= seen
             assert journal.ledger.uncertain.tokens > 0
 
