@@ -7,6 +7,7 @@ from upath import UPath
 
 from bioinstruct_jax.data import guard
 from bioinstruct_jax.tasks import answers, reading
+from bioinstruct_jax.tasks.reading import Row
 from bioinstruct_jax.tasks.task import Answer, Family, Licence, Split, Task
 
 RESTRICTED_FOLDER = "own-instructions-restricted"
@@ -57,15 +58,24 @@ def read(folder: UPath, split: Split) -> Iterator[Instruction]:
     """
     for name in split.files:
         for row in reading.json_objects(folder / name):
-            licence = row.values.get("licence")
-            hidden = guard.is_restricted(licence) if isinstance(licence, str) else licence is not None
-            if hidden and folder.name != RESTRICTED_FOLDER:
-                row.fail(
-                    f"'licence' is {reading.shown(licence)}; text of {folder.name}/ stands in samples and reports: "
-                    f"put the file into {RESTRICTED_FOLDER}/, and score the task own_instructions_restricted"
-                )
+            refuse_hidden(row, RESTRICTED_FOLDER, "own_instructions_restricted")
             given = row.text("input", empty=True) if row.values.get("input") is not None else ""
             yield Instruction(f"{split.name}:{row.line}", row.text("instruction"), given, row.text("output"))
+
+
+def refuse_hidden(row: Row, folder: str, task: str) -> None:
+    """CorpusError for a row whose ``licence`` says that it is restricted, and which stands outside of `folder`.
+
+    Args:
+        folder, task: where such rows belong, and what scores them.
+    """
+    licence = row.values.get("licence")
+    hidden = guard.is_restricted(licence) if isinstance(licence, str) else licence is not None
+    if hidden and row.file.parent.name != folder:
+        row.fail(
+            f"'licence' is {reading.shown(licence)}; text of {row.file.parent.name}/ stands in samples and reports: "
+            f"put the file into {folder}/, and score the task {task}"
+        )
 
 
 _OPEN = Task(

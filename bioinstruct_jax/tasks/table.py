@@ -15,6 +15,7 @@ from bioinstruct_jax.tasks import (
     note,
     open_answer,
     own_instructions,
+    own_questions,
     summary,
     yes_no,
 )
@@ -35,5 +36,6 @@ _MODULES: tuple[Any, ...] = (
     summary,
     note,
     own_instructions,
+    own_questions,
 )
 TASKS: dict[str, Task[Any, Any]] = {task.name: task for module in _MODULES for task in module.TASKS}

@@ -17,6 +17,7 @@ RESTRICTED = {
     "mednli",
     "medication_status",
     "own_instructions_restricted",
+    "own_questions_restricted",
     "patient_questions_csv",
     "patient_questions_jsonl",
 }

@@ -1,7 +1,8 @@
 """One row of a file of predictions: of which task, asked how, for which item, and what it says.
 
-Three kinds: rows with task, id, and output, label or tags; rows of the samples files of an evaluation of ours; rows of
-those of lm-evaluation-harness, which writes numbers as text and knows items by their place.
+Three kinds: rows with task, id, and output, label or tags, where an id that begins with the task says it too; rows of
+the samples files of an evaluation of ours; rows of those of lm-evaluation-harness, which writes numbers as text and
+knows items by their place.
 """
 
 import difflib
@@ -51,9 +52,10 @@ def read(value: object, named: str) -> Prediction:
         raise ValueError("not an object")
     if "resps" in value:
         return _sample(value, named)
-    task, item = task_name(value.get("task", named)), value.get("id")
+    item = value.get("id")
     if not isinstance(item, str) or not item:
         raise ValueError("no id; it is the row's, task/split/id, or the item's own, as text")
+    task = task_name(value.get("task", named or _of_row(item)))
     given = [key for key in ("output", "label", "tags") if value.get(key) is not None]
     if len(given) != 1:
         raise ValueError(f"{' and '.join(given) or 'neither output nor label nor tags'}; one of the three is expected")
@@ -67,10 +69,16 @@ def read(value: object, named: str) -> Prediction:
     return Prediction(task, "generated", item, Output(text=said) if given == ["output"] else Output(label=said))
 
 
+def _of_row(item: str) -> str:
+    """The task that a row's id begins with; empty for an item's own id."""
+    task = item.partition("/")[0]
+    return task if item.count("/") >= 2 and task in TASKS else ""
+
+
 def task_name(name: object) -> str:
     """Our name of a task; raises ValueError where there is none."""
     if not isinstance(name, str) or not name:
-        raise ValueError("no task")
+        raise ValueError('no task: give "task", or as "id" the row\'s, task/split/id')
     if name in TASKS or name in HARNESS:
         return name if name in TASKS else HARNESS[name]
     near = difflib.get_close_matches(name, [*TASKS, *HARNESS], 1)

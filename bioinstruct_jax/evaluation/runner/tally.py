@@ -70,7 +70,9 @@ class Tally:
         if self.sure:
             sums = calibration.counts(np.array(self.sure), np.array(self.right)).sum(axis=0)
             bins = tuple(calibration.reliability(sums))
-        matrix = bool(self.scorer.labels)
+        labels = self.scorer.labels
+        if task.family.name == "choice":  # letters: no more than the longest of the items has
+            labels = labels[: max(self.options, default=0)]
         return TaskResult(
             model=model,
             task=task.name,
@@ -89,9 +91,9 @@ class Tally:
             problems=dict(self.problems.most_common()),
             unanswered={why: count for why, count in self.unanswered.most_common() if count},
             reasons=dict(self.scorer.reasons),
-            golds=tuple(self.golds) if matrix else (),
-            answers=tuple(self.answers) if matrix else (),
-            labels=self.scorer.labels,
+            golds=tuple(self.golds) if labels else (),
+            answers=tuple(self.answers) if labels else (),
+            labels=labels,
             bins=bins,
             unfit=self.unfit,
             answered=(len(self.ids) - self.unanswered.total()) / max(1, len(self.ids)),

@@ -25,7 +25,7 @@ class OneLabel:
     """Scores texts by the answer that is read out of them; one without an answer is wrong and stays in.
 
     `version` is raised whenever a score changes for the same texts, so whenever `extraction.VERSION` is. `labels` of a
-    choice task are the task's letters: a task of one's own has as many as its longest item has options.
+    choice task are the task's letters, of which an item uses as many as it has options.
     """
 
     version = 1

@@ -25,7 +25,7 @@ class Ranked:
     what rests on probabilities.
 
     `version` is raised whenever a score changes for the same log-likelihoods. `labels` of a choice task are the task's
-    letters: a task of one's own has as many as its longest item has options.
+    letters, of which an item uses as many as it has options.
     """
 
     version = 1

@@ -52,12 +52,14 @@ def test_outputs_labels_and_tags_by_either_id(tmp_path):
         {"task": "medqa", "id": "medqa/test/1", "label": "C"},
         {"task": "ncbi_disease", "id": "7", "tags": ["O", "B-Disease"]},
         {"task": "ncbi_disease", "id": "8", "tags": []},
+        {"id": "medqa/test/2", "output": "A"},
     ]
     with Predictions(written(tmp_path / "p.jsonl", made)) as found:
         assert found.output("medqa", "generated", "medqa/test/a/b") == Output(text="")
         assert found.output("medqa", "generated", "medqa/test/1") == Output(label="C")
         assert found.output("ncbi_disease", "generated", "ncbi_disease/test/7") == Output(tags=("O", "B-Disease"))
         assert found.output("ncbi_disease", "generated", "ncbi_disease/test/8") == Output(tags=())
+        assert found.output("medqa", "generated", "medqa/test/2") == Output(text="A")
         assert found.output("medqa", "generated", "medqa/dev/1") is None
 
 
@@ -68,6 +70,8 @@ def test_bad_rows_are_listed_and_take_no_good_one_with_them(tmp_path):
         [1, 2],
         {"task": "medqq", "id": "1", "output": "x"},
         {"task": "medqa", "output": "x"},
+        {"id": "1", "output": "x"},
+        {"id": "medqq/test/1", "output": "x"},
         {"task": "medqa", "id": 1, "output": "x"},
         {"task": "medqa", "id": "1"},
         {"task": "medqa", "id": "1", "output": "x", "label": "A"},
@@ -81,7 +85,8 @@ def test_bad_rows_are_listed_and_take_no_good_one_with_them(tmp_path):
         assert [one.line for one in found.bad] == list(range(3, 3 + len(bad)))
         assert "did you mean medqa" in found.bad[2].reason
         assert len(found.notes) == 1
-        assert "11 rows are no predictions" in found.notes[0]
+        assert 'give "task"' in found.bad[4].reason
+        assert "13 rows are no predictions" in found.notes[0]
         assert "line 3" in found.notes[0]
         assert found.check("medqa", "generated", IDS) == []
     with pytest.raises(ValueError, match=r"no prediction in it: line 1 of .*broken JSON"):
