@@ -86,6 +86,8 @@ def planned(job: Evaluate, corpora: UPath) -> tuple[list[Planned], list[str]]:
             continue
         if one := _planned(job, task, corpora, split):
             found.append(one)
+            if one.shots_from == split:
+                notes.append(f"{name}: shots come from the split that is scored, {split}; answers of it are shown")
             if job.shots.balanced and one.pool and not shots.pool(task, one.pool[:1]).by_label:
                 notes.append(f"{name}: its shots are drawn freely, as its answers are not one label of few to balance")
         else:

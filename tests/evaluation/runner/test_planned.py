@@ -67,6 +67,15 @@ def test_shots_beyond_the_pool_end_it_before_a_model_is_loaded(corpora):
         _planned(corpora, tasks=("mmlu_anatomy",), shots=Shots(count=5))
 
 
+def test_shots_from_the_scored_split_are_said(corpora):
+    # Mutation: said of every task that shows shots.
+    shots = {"tasks": ("mmlu_anatomy",), "shots": Shots(count=2)}
+    _, notes = _planned(corpora, **shots)
+    assert notes == ["mmlu_anatomy: shots come from the split that is scored, test; answers of it are shown"]
+    (corpora / "mmlu" / "anatomy_dev.csv").write_text(QUESTIONS.replace("?", " of both?"))
+    assert _planned(corpora, **shots)[1] == []
+
+
 def test_a_task_that_no_protocol_suits_is_said(corpora):
     found, notes = _planned(corpora, tasks=("mmlu_anatomy", "medquad"), protocols=("harness",))
     assert [one.task.name for one in found] == ["mmlu_anatomy"]
