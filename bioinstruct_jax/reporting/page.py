@@ -117,23 +117,13 @@ def matrix(caption: str, corner: str, columns: Sequence[str], rows: Sequence[tup
     Args:
         corner: what rows and columns are: "right answer \\ given".
     """
-    names = "".join(f'<th scope="col">{escape(name)}</th>' for name in (corner, *columns))
-    body = []
+    made = []
     for label, counts in rows:
         total = sum(counts) or 1
-        cells = []
-        for name, count in zip(columns, counts, strict=True):
-            kinds = [f"shade{math.ceil(5 * count / total)}"] if count else []
-            kinds += ["right"] if name == label else []
-            named = f' class="{" ".join(kinds)}"' if kinds else ""
-            cells.append(f"<td{named}>{count:,}</td>")
-        body.append(f'<tr><th scope="row">{escape(label)}</th>{"".join(cells)}</tr>')
-    lines = "\n".join(body)
-    return (
-        f'<div class="wide" tabindex="0" role="group" aria-label="{escape("table: " + caption)}">\n'
-        f'<table class="matrix"><caption>{escape(caption)}</caption>\n<thead><tr>{names}</tr></thead>\n'
-        f"<tbody>\n{lines}\n</tbody></table></div>"
-    )
+        shades = [f"shade{math.ceil(5 * count / total)}" if count else "" for count in counts]
+        framed = [name == label for name in columns]
+        made.append((label, list(zip((f"{count:,}" for count in counts), shades, framed, strict=True))))
+    return _shaded("matrix", caption, (corner, *columns), made)
 
 
 def differences(
@@ -145,20 +135,36 @@ def differences(
         corner: what rows and columns are.
         rows: of each cell its text, how strong its colour is (-5 to 5; above 0: better), and whether it is framed.
     """
-    names = "".join(f'<th scope="col">{escape(name)}</th>' for name in (corner, *columns))
+    made = []
+    for label, cells in rows:
+        colours = [
+            f"{'gain' if strength > 0 else 'loss'}{abs(strength)}" if strength else "" for _, strength, _ in cells
+        ]
+        made.append((label, [(cell[0], colour, cell[2]) for cell, colour in zip(cells, colours, strict=True)]))
+    return _shaded("matrix heat", caption, (corner, *columns), made, broad=True)
+
+
+def _shaded(
+    kind: str,
+    caption: str,
+    head: Sequence[str],
+    rows: Sequence[tuple[str, Sequence[tuple[str, str, bool]]]],
+    *,
+    broad: bool = False,
+) -> str:
+    """A table whose cells have a text, a class of their own or none, and a frame or none."""
+    names = "".join(f'<th scope="col">{escape(name)}</th>' for name in head)
     body = []
     for label, cells in rows:
         made = []
-        for text, strength, framed in cells:
-            kinds = [f"{'gain' if strength > 0 else 'loss'}{abs(strength)}"] if strength else []
-            kinds += ["right"] if framed else []
-            named = f' class="{" ".join(kinds)}"' if kinds else ""
-            made.append(f"<td{named}>{escape(text)}</td>")
+        for text, shade, framed in cells:
+            kinds = " ".join(filter(None, (shade, "right" if framed else "")))
+            made.append(f'<td class="{kinds}">{escape(text)}</td>' if kinds else f"<td>{escape(text)}</td>")
         body.append(f'<tr><th scope="row">{escape(label)}</th>{"".join(made)}</tr>')
     lines = "\n".join(body)
     return (
-        f'<div class="wide broad" tabindex="0" role="group" aria-label="{escape("table: " + caption)}">\n'
-        f'<table class="matrix heat"><caption>{escape(caption)}</caption>\n<thead><tr>{names}</tr></thead>\n'
+        f'<div class="wide{" broad" * broad}" tabindex="0" role="group" aria-label="{escape("table: " + caption)}">\n'
+        f'<table class="{kind}"><caption>{escape(caption)}</caption>\n<thead><tr>{names}</tr></thead>\n'
         f"<tbody>\n{lines}\n</tbody></table></div>"
     )
 
