@@ -17,7 +17,7 @@ Asked = tuple[list[Reply], Counts]
 
 
 def endpoint(url: str, *, limits: dict[str, Any] | None = None, **settings: Any) -> Endpoint:
-    fast = {"backoff": 0.01, "timeout": 5.0, "attempts": 4, **(limits or {})}
+    fast = {"backoff": 0.01, "timeout": 60.0, "attempts": 4, **(limits or {})}  # no machine is so busy as to time out
     settings.setdefault("decoding", Decoding(max_tokens=100))
     settings.setdefault("price", Price(input=1.0, output=10.0))
     return Endpoint(base_url=url, model="m-1", key_env="TEST_API_KEY", limits=Limits(**fast), **settings)

@@ -51,6 +51,7 @@ class Answer:
         body: of the response; None: a chat completion that says `content`.
         usage: tokens of prompt and answer; None: not told.
         delay: seconds before it.
+        until: held back, after that, until this is true.
         reset: the connection is torn down instead (TCP reset).
         sent: bytes of the body that are sent before the connection is closed; None: all.
         drip: seconds between two bytes of the body.
@@ -63,12 +64,14 @@ class Answer:
     finish: Any = "stop"
     usage: Any = (12, 7)
     delay: float = 0.0
+    until: Callable[[], bool] | None = None
     reset: bool = False
     sent: int | None = None
     drip: float = 0.0
 
 
 Script = Callable[[Seen], Answer]
+NEVER = 3600.0  # a delay that no test outlives: the server ends first
 
 
 def completion(content: Any, *, finish: Any = "stop", usage: Any = (12, 7), **message: Any) -> bytes:
@@ -220,6 +223,8 @@ class Server:
                 answer = self.script(seen)
                 if delay := self.latency + answer.delay:
                     await asyncio.sleep(delay)
+                while answer.until and not answer.until():
+                    await asyncio.sleep(0.005)
             finally:
                 self.at_once -= 1
         self.answered += 1

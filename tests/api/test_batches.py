@@ -11,7 +11,7 @@ from bioinstruct_jax.api.request import Request
 from bioinstruct_jax.api.settings import Budget, Price
 from tests.api.batch_server import Batches
 from tests.api.conftest import endpoint, requests
-from tests.api.server import Answer, error, serve
+from tests.api.server import NEVER, Answer, error, serve
 
 TEXTS = [f"answer to question {place}" for place in range(20)]
 
@@ -112,7 +112,7 @@ def test_killed_at_any_step_the_same_batch_is_fetched(tmp_path, moment, done):
                 api(seen)
             state.append(path.read_bytes())
             task.get_loop().call_soon_threadsafe(task.cancel)
-            return Answer(delay=1)
+            return Answer(delay=NEVER)  # it is cancelled before
         return api(seen)
 
     with serve() as server:

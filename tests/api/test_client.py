@@ -86,12 +86,12 @@ def test_odd_answers_are_answers_live_and_from_the_journal(ask):
 
 def test_a_server_that_drips_does_not_outlive_the_time_out(ask):
     # Mutation: httpx's own time-out is of each read, and a byte now and then keeps it waiting for ever.
-    with serve(lambda seen: Answer(content="x" * 1000, drip=0.02)) as server:
+    with serve(lambda seen: Answer(content="x" * 10_000, drip=0.02)) as server:  # more than three minutes long
         start = time.monotonic()
         [reply], counts = ask(endpoint(server.url, limits={"timeout": 0.3, "attempts": 2, "breaker": 9}), requests(1))
         assert "given up after 2 attempts" in reply.problem
         assert counts.retried == {"time-out": 2}
-        assert time.monotonic() - start < 10
+        assert time.monotonic() - start < 100
         assert counts.uncertain_dollars > 0
 
 
@@ -281,24 +281,25 @@ def test_tokens_have_a_budget_too(ask):
 
 
 def test_never_more_at_once_than_may_be(ask):
-    with serve(latency=0.01) as server:
+    # The first wait for one another, so that as many are at once as may be, however slowly they come.
+    with serve(lambda seen: replace(echo(seen), delay=0.01, until=lambda: server.most_at_once >= 3)) as server:
         ask(endpoint(server.url, limits={"concurrency": 3}), requests(40))
         assert server.most_at_once == 3
 
 
 def test_requests_a_minute(ask):
     with serve() as server:
+        start = time.monotonic()  # before the first is let through: its way to the server may be the slowest
         ask(endpoint(server.url, limits={"requests_per_minute": 1200}), requests(75))
-        times = [seen.time for seen in server.seen]
-        assert times[-1] - times[0] > (75 - 1200 * 0.05 - 1) / 20 * 0.9
+        assert server.seen[-1].time - start > (75 - 1200 * 0.05 - 1) / 20 * 0.9
 
 
 def test_tokens_a_minute(ask):
     # Mutation: without the bucket of tokens they go in a moment.
     with serve(lambda seen: Answer(usage=(10, 100))) as server:
+        start = time.monotonic()
         ask(endpoint(server.url, limits={"tokens_per_minute": 120_000}), requests(70))
-        times = [seen.time for seen in server.seen]
-        assert times[-1] - times[0] > (69 * 110 - 120_000 * 0.05) / 2000 * 0.9
+        assert server.seen[-1].time - start > (69 * 110 - 120_000 * 0.05) / 2000 * 0.9
 
 
 def test_who_asks_for_the_same_at_once_pays_once(ask):
