@@ -7,7 +7,7 @@ import pytest
 
 from bioinstruct_jax import generate
 from bioinstruct_jax.generation.scripted_teacher import Teacher
-from tests.api.server import Answer, Seen, completion, error, serve
+from tests.api.server import NEVER, Answer, Seen, completion, error, serve
 from tests.test_generate import KEY, made, rows, statistics
 
 TRANSIENT = (
@@ -16,7 +16,7 @@ TRANSIENT = (
     lambda: error("oops", 500),
     lambda: error("busy", 503),
     lambda: Answer(reset=True),
-    lambda: Answer(delay=0.8),  # beyond the time-out
+    lambda: Answer(delay=NEVER),  # beyond the time-out
     lambda: Answer(content="x" * 2000, sent=700),
     lambda: Answer(body=b'{"choices": [{"message": {"content": "cut'),
     lambda: Answer(body=b"<html>a proxy's page</html>"),
@@ -27,7 +27,7 @@ TRANSIENT = (
 def words(url, out, *more):
     return [
         *("scripted", f"--out={out}", f"--teachers.0.base_url={url}", "--target=40"),
-        *("--teachers.0.limits.timeout=0.5", "--teachers.0.limits.backoff=0.01", "--categories.by=off"),
+        *("--teachers.0.limits.timeout=4", "--teachers.0.limits.backoff=0.01", "--categories.by=off"),
         *("--teachers.0.limits.concurrency=8", "--teachers.0.limits.attempts=4", *more),
     ]
 
