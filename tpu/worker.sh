@@ -88,9 +88,8 @@ run() {
 }
 
 alive() {
-    local found
-    found=$(content exit)
-    if running; then found=running; fi
+    local found=running
+    running || found=$(content exit) # in this order: a wrapper that ends meanwhile has written its code
     printf '%s %s\n' "$(number)" "${found:-gone}"
 }
 
