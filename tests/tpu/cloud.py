@@ -1,5 +1,6 @@
 """tpu.sh before a cloud of one folder: gcloud, uv and training are stand-ins; the workers' shell is run as it is."""
 
+import fcntl
 import json
 import os
 import subprocess
@@ -34,7 +35,7 @@ case $code in
     hang)
         trap 'exit 130' INT
         trap 'exit 75' TERM
-        for _ in $(seq 300); do sleep 0.1; done
+        for _ in $(seq 6000); do sleep 0.1; done # longer than any test, on a slow machine too
         exit 1
         ;;
     0) touch "$run/checkpoints/1/weights" && echo '{}' >"$run/finished.json" ;;
@@ -61,7 +62,7 @@ class Cloud:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=300,
         )
 
     def start(self, *words: str, **settings: Any) -> subprocess.Popen[str]:
@@ -83,7 +84,9 @@ class Cloud:
 
     @property
     def there(self) -> dict[str, Any]:
-        return json.loads((self.folder / "cloud.json").read_text())
+        with (self.folder / "cloud.json").open() as file:
+            fcntl.flock(file, fcntl.LOCK_SH)  # gcloud may be writing it, called by a worker
+            return json.load(file)
 
     def training(self, *attempts: str) -> None:
         """How training ends, a text an attempt, a word a worker: an exit code, `hang` or `vanish`."""
@@ -99,6 +102,11 @@ class Cloud:
         """The command lines that gcloud was given and that contain `part`."""
         file = self.folder / "calls"
         return [line for line in file.read_text().splitlines() if part in line] if file.exists() else []
+
+    def began(self, worker: int = 0) -> bool:
+        """Whether training runs on a worker and its process is known."""
+        file = self.folder / f"worker-{worker}/bioinstruct/state/child"
+        return bool(self.starts(worker)) and file.exists() and bool(file.read_text().strip())
 
     def process(self, worker: int = 0) -> int:
         """The training process of a worker."""

@@ -3,7 +3,8 @@
 CLOUD names the folder: `bucket/` is gs://bkt, `worker-N/` is the home of worker N, `cloud.json` is what there is and
 the rules of what goes wrong, `calls` is every command line in the order it came. What ssh is given is run by bash. A
 rule is {match: regular expression over the command line, skip, times: which matches count, set: new states, kill:
-signal for every training process, rc and stderr: the command fails and does nothing}.
+signal for every training process, rc and stderr: the command fails and does nothing}. Matches of a rule that kills
+count from when training runs on every worker.
 """
 
 import contextlib
@@ -36,7 +37,14 @@ def kill(number):
     for name in ("wrapper", "child") if number == signal.SIGKILL else ("child",):
         for file in glob.glob(f"{CLOUD}/worker-*/bioinstruct/state/{name}"):
             with contextlib.suppress(ProcessLookupError):
-                os.kill(int(Path(file).read_text()), number)
+                if process := Path(file).read_text().strip():  # else it is being written
+                    os.kill(int(process), number)
+
+
+def began(workers):
+    files = (Path(f"{CLOUD}/worker-{number}/bioinstruct/state/child") for number in range(workers))
+    known = all(file.exists() and file.read_text().strip() for file in files)
+    return known and all(os.path.exists(f"{CLOUD}/starts-{number}") for number in range(workers))
 
 
 def fail(text, code=1):
@@ -49,6 +57,8 @@ def fault(line):
     with state() as now:
         for rule in now["rules"]:
             if rule.get("times", 1) and re.search(rule["match"], line):
+                if "kill" in rule and not began(now["workers"]):
+                    continue
                 if rule.get("skip", 0):
                     rule["skip"] -= 1
                     continue

@@ -14,7 +14,7 @@ echo "$JAX_COMPILATION_CACHE_DIR $*" >srun
 [ "$CODE" = wait ] || exit "$CODE"
 trap 'exit 75' TERM
 touch waiting
-for _ in $(seq 300); do sleep 0.1; done
+for _ in $(seq 3000); do sleep 0.1; done
 """
 
 
@@ -68,7 +68,7 @@ def test_the_notice_reaches_training_and_its_code_the_queue(slurm):
     # Mutations: no trap; one `wait` in place of the loop, which would return 143 before training has saved.
     folder, start = slurm
     job = start("wait", "tiny")
-    end = time.monotonic() + 60
+    end = time.monotonic() + 120
     while not (folder / "waiting").exists():
         assert time.monotonic() < end
         time.sleep(0.05)
