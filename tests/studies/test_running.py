@@ -37,7 +37,7 @@ if what == "wait":  # ends as `train` does: saves after its step
     sys.exit({signal.SIGTERM: 75, signal.SIGINT: 130}[heard[-1]])
 if what == "deaf":
     (Path(place) / "ready").touch()
-    time.sleep(60)
+    time.sleep(600)
 if what == "meet":  # two at once, or never
     number = len(list(Path(place).glob("met*")))
     (Path(place) / f"met{os.getpid()}").touch()
@@ -184,9 +184,15 @@ def test_a_command_whose_study_was_killed_still_holds_the_folder(study, tmp_path
         pass
     (left,) = [int(place.name) for place in Path("/proc").glob("[0-9]*") if _runs(place, tmp_path / "stand_in.py")]
     os.kill(left, signal.SIGTERM)
-    until(lambda: not _runs(Path(f"/proc/{left}"), tmp_path / "stand_in.py"))
-    with folder.claimed(study):
-        pass
+    until(lambda: _free(study))  # a process that ends has no command line any more, and still the lock
+
+
+def _free(study) -> bool:
+    try:
+        with folder.claimed(study):
+            return True
+    except ValueError:
+        return False
 
 
 def _runs(place: Path, script: Path) -> bool:
