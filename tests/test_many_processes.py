@@ -1,7 +1,9 @@
 """Several processes on one machine, each with a disk of its own: together they are one run."""
 
+import contextlib
 import json
 import os
+import random
 import re
 import signal
 import socket
@@ -32,12 +34,18 @@ def _job(folder: Path, name: str) -> Path:
     return file
 
 
+def _free_port() -> int:
+    """A port below those that the system gives to whoever asks for any: nobody is given it before it is used."""
+    while True:
+        port = random.randrange(20_000, 30_000)
+        with socket.socket() as free, contextlib.suppress(OSError):
+            free.bind(("localhost", port))
+            return port
+
+
 def _start(file: Path, count: int, *options: str) -> list[subprocess.Popen]:
     """One process for each of `count` hosts, on free ports of this machine."""
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        port = free.getsockname()[1]
-    made = []
+    made, port = [], _free_port()
     for index in range(count):
         home = file.parent / f"host{count}{index}"
         home.mkdir(exist_ok=True)
@@ -80,14 +88,15 @@ def _same(one: Path, other: Path) -> None:
         np.testing.assert_allclose(array, others[name], rtol=1e-3, atol=1e-4 * np.abs(array).max(), err_msg=name)
 
 
-def _wait_for(path: Path, processes: list[subprocess.Popen], seconds: float = 400) -> None:
+def _wait_for(checkpoints: Path, step: int, name: str, processes: list[subprocess.Popen], seconds: float = 400) -> None:
+    """Until a file of the checkpoint of this step is there, or of a later one: the oldest do not stay."""
     end = time.monotonic() + seconds
-    while not path.exists():
+    while not any(int(place.name) >= step and (place / name).exists() for place in checkpoints.glob("[0-9]*")):
         ended = [process.poll() for process in processes]
         if time.monotonic() > end or any(code is not None for code in ended):
             for process in processes:
                 process.kill()
-            raise AssertionError(f"{path} did not come; exit codes {ended}")
+            raise AssertionError(f"{checkpoints}/{step}/{name} did not come; exit codes {ended}")
         time.sleep(0.01)
 
 
@@ -104,7 +113,7 @@ def test_two_processes_train_save_are_told_to_stop_and_resume_as_one_would(alone
     # Mutations: every process writes metrics.jsonl; the batch not divided; a save that process 0 alone begins (hangs).
     file = _job(tmp_path / "two", "run")
     processes = _start(file, 2)
-    _wait_for(tmp_path / "two" / "runs" / "run" / "checkpoints" / "2" / "manifest.json", processes)
+    _wait_for(tmp_path / "two" / "runs" / "run" / "checkpoints", 2, "manifest.json", processes)
     processes[1].send_signal(signal.SIGTERM)  # one host is told; both stop after the same step
     codes = _ended(processes)
     assert codes in ([75, 75], [0, 0]), _logs(file, 2)  # it may have been at its last step
@@ -121,7 +130,7 @@ def test_four_processes_one_of_them_killed_then_two_go_on(alone, tmp_path):
     # Mutation: each process with a share of its own of the rows, where two of them stand side by side along `tensor`.
     file = _job(tmp_path / "four", "run")
     processes = _start(file, 4)
-    _wait_for(tmp_path / "four" / "runs" / "run" / "checkpoints" / "2", processes)
+    _wait_for(tmp_path / "four" / "runs" / "run" / "checkpoints", 2, "", processes)
     processes[2].kill()
     codes = _ended(processes)  # fails where one hangs
     assert codes[2] == -signal.SIGKILL
@@ -137,7 +146,7 @@ def test_all_killed_and_the_newest_checkpoint_torn_then_one_goes_on(alone, tmp_p
     file = _job(tmp_path / "all", "run")
     checkpoints = tmp_path / "all" / "runs" / "run" / "checkpoints"
     processes = _start(file, 2)
-    _wait_for(checkpoints / "6", processes)  # the one before is complete then
+    _wait_for(checkpoints, 6, "", processes)  # the one before is complete then
     for process in processes:
         process.kill()
     assert _ended(processes) == [-signal.SIGKILL] * 2
