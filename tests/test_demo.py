@@ -142,9 +142,10 @@ def test_killed_at_two_moments_the_same_command_goes_on_and_nothing_else_is_reac
     # Mutations: no signal passed on; the lock not given to stages; a teacher of a process of its own.
     out = tmp_path / "out"
     first = begin()
-    said = heard(first, "asking ...")
+    said = heard(first, "bioinstruct_jax.generate")  # before it asks, for it may soon have asked all
     port = int(re.search(r"--port=(\d+)", said)[1])
-    socket.create_connection(("127.0.0.1", port), timeout=5).close()
+    socket.create_connection(("127.0.0.1", port), timeout=60).close()
+    heard(first, "asking ...")
     first.send_signal(signal.SIGTERM)
     assert "told to stop; the same command goes on" in first.communicate(timeout=300)[0]
     assert first.returncode == 75
