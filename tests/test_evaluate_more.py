@@ -276,7 +276,7 @@ def test_items_in_the_rows_of_the_run_are_found_by_its_folder_alone(words, tmp_p
 
 # -------------------------------------------------------------------- interrupted
 
-ITEMS = 300
+ITEMS = 400  # so many that what is answered beyond the moment of a kill does not end a run before the last
 
 
 def _started(words: list[str]) -> subprocess.Popen:
