@@ -86,6 +86,7 @@ def fork(work: Callable[[], int | None], log: Path) -> int:
         return child
     code = 70
     try:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # before its own handler stands, a Ctrl-C ends it as SIGTERM does
         output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         os.dup2(output, 1)
         os.dup2(output, 2)
