@@ -1,7 +1,7 @@
 """How far the cells of a study are, by what stands in their folders."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -50,7 +50,8 @@ def state(job: Study, cell: Cell) -> State:
     code = ended(out, cell)
     if code not in (None, 0, *SAVED):
         return replace(known, status="failed", why=why(out / log) or f"exit code {code}, and no word of why")
-    return replace(known, status="stopped" if known.run or known.scores else "waiting")
+    told = "; ".join(_behind(job, cell, out)) if left[0].verb == "evaluate" else ""
+    return replace(known, status="stopped" if known.run or known.scores else "waiting", why=told)
 
 
 class RunError(ValueError):
@@ -73,29 +74,52 @@ def ahead(job: Study, cell: Cell) -> list[Command]:
 
 
 def begin(job: Study, cell: Cell, ahead: Sequence[Command]) -> None:
-    """What stands before commands that are to be run: scores of a cell that is trained first are of an older run."""
-    if ahead[0].verb == "train":
-        (folder.place(job) / folder.SCORES / cell.name / scored.FINISHED).unlink(missing_ok=True)
+    """What stands before commands that are to be run: older scores do not count, and what they will read is kept.
 
-
-def note(out: Path, cell: Cell, code: int, read: Mapping[str, str] | None = None) -> None:
-    """Keep with which exit code the last command of a cell ended, and what an evaluation that ended well had read.
-
-    Args:
-        read: of `inputs`, taken before the evaluation.
+    Whoever runs them. What was kept of an evaluation that has not ended stays, for it may run elsewhere at this moment:
+    if it is not what is there now, its scores do not count, which is safe.
     """
-    text = json.dumps({"code": code} | ({"inputs": dict(read)} if read and code == 0 else {})) + "\n"
-    files.write_text(files.path(out / folder.LOGS / f"{cell.name}.json"), text)
+    out = folder.place(job)
+    mark, run = out / folder.SCORES / cell.name / scored.FINISHED, out / folder.RUNS / cell.name
+    anew = mark.exists() or (ahead[0].verb == "train" and not run.exists())
+    mark.unlink(missing_ok=True)  # first: it may not stand for scores of what is kept now
+    if anew or not _kept(out, cell).get("inputs"):
+        _keep(out, cell, inputs=inputs.inputs(job, cell))
+
+
+def reads(job: Study, cell: Cell) -> None:
+    """Keep what an evaluation that begins now will read; the base of a tuned cell is that of its training."""
+    out, now = folder.place(job), inputs.inputs(job, cell)
+    before = _kept(out, cell).get("inputs", {})
+    base = {key: before[key] for key in ("model",) if cell.kind == "tuned" and key in before and key in now}
+    _keep(out, cell, inputs=now | base)
+
+
+def note(out: Path, cell: Cell, code: int) -> None:
+    """Keep with which exit code the last command of a cell ended."""
+    _keep(out, cell, code=code)
 
 
 def ended(out: Path, cell: Cell) -> int | None:
     """The exit code of the last command of a cell that a study ran; None: it ran none."""
-    return _read(out / folder.LOGS / f"{cell.name}.json").get("code")
+    return _kept(out, cell).get("code")
+
+
+def _keep(out: Path, cell: Cell, **told: Any) -> None:
+    files.write_text(files.path(_file(out, cell)), json.dumps(_kept(out, cell) | told) + "\n")
+
+
+def _kept(out: Path, cell: Cell) -> dict[str, Any]:
+    return _read(_file(out, cell))
+
+
+def _file(out: Path, cell: Cell) -> Path:
+    return out / folder.LOGS / f"{cell.name}.json"
 
 
 def _moved(job: Study, cell: Cell, out: Path) -> list[str]:
-    """What a cell's evaluation had read and is another now; nothing of cells whose evaluation a study did not run."""
-    before, now = _read(out / folder.LOGS / f"{cell.name}.json").get("inputs", {}), inputs.inputs(job, cell)
+    """What was there when a cell was begun, and is another now; nothing of cells that no study began."""
+    before, now = _kept(out, cell).get("inputs", {}), inputs.inputs(job, cell)
     return [name for name, digest in now.items() if before.get(name, digest) != digest]
 
 
@@ -129,7 +153,7 @@ def _trained(job: Study, cell: Cell, out: Path) -> bool:
     if finished and "model" in _moved(job, cell, out):
         raise RunError(
             f"{place} was tuned on another base than {new.model.weights} is now: put that one back, or move that "
-            f"folder and {out / folder.LOGS / cell.name}.json away, or give another --out=FOLDER"
+            f"folder and {_file(out, cell)} away, or give another --out=FOLDER"
         )
     return finished
 
@@ -141,9 +165,14 @@ def _anywhere(old: Train, new: Train) -> Train:
 
 
 def _scored(job: Study, cell: Cell, out: Path) -> bool:
+    return scored.finished(out / folder.SCORES / cell.name) and not _behind(job, cell, out)
+
+
+def _behind(job: Study, cell: Cell, out: Path) -> list[str]:
+    """Why scores that are finished do not count any more; empty where they do, or none are finished."""
     place = out / folder.SCORES / cell.name
     if not scored.finished(place):
-        return False
+        return []
     old = settings.loads(files.read_text(files.path(place / scored.CONFIG)), job=Evaluate, where=str(place))
     new = commands.evaluation(job, cell)
     models = old.models
@@ -151,7 +180,11 @@ def _scored(job: Study, cell: Cell, out: Path) -> bool:
         models = (replace(new.models[0], template=old.models[0].template),)
     tasks = new.tasks if old.tasks == job.scored().tasks else old.tasks  # groups, of a time before they were named
     old = replace(old, out=new.out, corpora=new.corpora, models=models, tasks=tasks)
-    return not settings.changes(old, new) and not _moved(job, cell, out)
+    changed, moved = settings.changes(old, new), _moved(job, cell, out)
+    return [
+        *([f"scored with other settings ({'; '.join(changed)})"] if changed else []),
+        *([f"{', '.join(moved)}: not what it was when the cell was scored"] if moved else []),
+    ]
 
 
 def _seconds(run: Path, scores: Path) -> float | None:

@@ -7,13 +7,13 @@ import sys
 import time
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from bioinstruct_jax.interrupt import Interrupt, Terminated
 from bioinstruct_jax.reporting.progress import Progress, duration
 from bioinstruct_jax.reporting.terminal import harmless
-from bioinstruct_jax.studies import cells, folder, inputs
+from bioinstruct_jax.studies import cells, folder
 from bioinstruct_jax.studies.commands import Command, line
 from bioinstruct_jax.studies.grid import Cell
 from bioinstruct_jax.studies.job import Study
@@ -32,7 +32,6 @@ class Running:
     cell: Cell
     commands: deque[Command]
     log: Path
-    read: dict[str, str] = field(default_factory=dict)  # what its evaluation reads, as it is when that begins
     began: float = 0.0  # of its first command, as `time.monotonic` says
     process: subprocess.Popen[bytes] | None = None
 
@@ -84,7 +83,7 @@ def run(job: Study, wanted: Sequence[Cell], at_once: int, claim: int, progress: 
                     _start(job, one, claim)
                     continue
                 active.remove(one)
-                done += 1
+                done += code not in cells.SAVED
                 progress.note(_told(one, code, out))
             progress.told(done, total, _doing(done, total, active))
             time.sleep(POLL)
@@ -110,7 +109,8 @@ def _start(job: Study, one: Running, claim: int) -> None:
     """Begin the next command of a cell, in a session of its own: a Ctrl-C comes from us, and once."""
     command = one.commands.popleft()
     one.began = one.began or time.monotonic()
-    one.read = inputs.inputs(job, one.cell) if command.verb == "evaluate" else {}
+    if command.verb == "evaluate":
+        cells.reads(job, one.cell)
     one.log.parent.mkdir(parents=True, exist_ok=True)
     with one.log.open("ab") as log:
         log.write(f"$ {line([command])}\n".encode())
@@ -140,7 +140,7 @@ def _ended(out: Path, one: Running, passed: int | None) -> int | None:
         return None
     if passed is not None:
         code = STOPPED.get(code, code)
-    cells.note(out, one.cell, code, one.read)
+    cells.note(out, one.cell, code)
     return code
 
 

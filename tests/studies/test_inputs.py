@@ -11,7 +11,8 @@ from tests.studies import grids
 def finished(study, cell):
     folder.begin(study)
     grids.scored(study, cell)
-    cells.note(folder.place(study), cell, 0, inputs.inputs(study, cell))
+    cells.reads(study, cell)
+    cells.note(folder.place(study), cell, 0)
     assert cells.state(study, cell).status == "finished"
 
 
@@ -32,7 +33,58 @@ def test_other_weights_or_corpora_are_scored_again(tmp_path):
     task = TASKS["medqa"]
     file = tmp_path / "corpora" / task.folder / task.split("test").files[0]
     file.write_bytes(file.read_bytes() + b"\n")
+    state = cells.state(study, grids.BASE)
+    assert state.status == "stopped"
+    assert state.why == "corpora/medqa/test: not what it was when the cell was scored"
+
+
+def edited(tmp_path):
+    task = TASKS["medqa"]
+    file = tmp_path / "corpora" / task.folder / task.split("test").files[0]
+    file.write_bytes(file.read_bytes() + b"\n")
+
+
+def test_what_others_run_is_known_by_what_was_there_when_it_was_begun(tmp_path):
+    # Mutations: kept by the study's own commands alone, so that cells of `--commands` never go stale; kept when a
+    # command has ended, which a study that was killed does not see.
+    grids.corpora(tmp_path)
+    study = grids.job(tmp_path)
+    folder.begin(study)
+    cells.begin(study, grids.BASE, cells.ahead(study, grids.BASE))
+    grids.scored(study, grids.BASE)
+    assert cells.state(study, grids.BASE).status == "finished"
+    edited(tmp_path)
     assert cells.state(study, grids.BASE).status == "stopped"
+    cells.begin(study, grids.BASE, cells.ahead(study, grids.BASE))
+    grids.scored(study, grids.BASE)
+    assert cells.state(study, grids.BASE).status == "finished"
+
+
+def test_what_is_begun_twice_may_have_read_what_was_there_first(tmp_path):
+    # Mutation: kept anew while the first command, on another machine, may be reading what was there before.
+    grids.corpora(tmp_path)
+    study = grids.job(tmp_path)
+    folder.begin(study)
+    cells.begin(study, grids.BASE, cells.ahead(study, grids.BASE))
+    edited(tmp_path)
+    cells.begin(study, grids.BASE, cells.ahead(study, grids.BASE))
+    grids.scored(study, grids.BASE)
+    assert cells.state(study, grids.BASE).status == "stopped"
+
+
+def test_the_base_of_a_tuned_cell_is_that_of_its_training(tmp_path):
+    # Mutation: a base that was changed between training and evaluation is taken for the one that was tuned.
+    grids.corpora(tmp_path)
+    study = grids.job(tmp_path)
+    (tmp_path / "base").mkdir()
+    (tmp_path / "base/config.json").write_text("{}")
+    folder.begin(study)
+    grids.arm(study)
+    cells.begin(study, grids.TUNED, cells.ahead(study, grids.TUNED))
+    grids.trained(study)
+    (tmp_path / "base/config.json").write_text("{ }")
+    cells.reads(study, grids.TUNED)
+    assert "tuned on another base" in cells.state(study, grids.TUNED).why
 
 
 def test_a_run_of_another_base_is_told(tmp_path):
