@@ -107,7 +107,7 @@ def run(job: Study, options: Options, interrupt: Interrupt) -> int:
         states = cells.states(job, every)
         if any(one.status == "finished" for one in states):
             progress.phase("comparing")
-            results(job, states)
+            states = results(job, states)
     return ended(states, wanted, str(out))
 
 
@@ -129,13 +129,23 @@ def printed(job: Study, wanted: "list[Cell]") -> int:
     return failed
 
 
-def results(job: Study, states: "list[State]") -> None:
-    """Tables, figures and the report of what is finished, and what was changed on the way to it."""
-    from bioinstruct_jax.studies import contrasts, folder
+def results(job: Study, states: "list[State]") -> "list[State]":
+    """Tables, figures and the report of what is finished, and what was changed on the way to it.
+
+    Returns how far the cells are now: those whose scores cannot be used are to be scored again.
+    """
+    from bioinstruct_jax.studies import cells, contrasts, folder, gathered
     from bioinstruct_jax.studies.results import write
 
-    found = contrasts.found(job, states)
-    print(write.write(job, replace(found, notes=(*folder.changes(job), *found.notes))))
+    while any(one.status == "finished" for one in states):
+        try:
+            found = contrasts.found(job, states)
+        except gathered.UnusableError as error:
+            states = [cells.unscored(job, one, str(error)) if one.cell.name == error.cell else one for one in states]
+            continue
+        print(write.write(job, replace(found, notes=(*folder.changes(job), *found.notes))))
+        break
+    return states
 
 
 def ended(states: "list[State]", wanted: "list[Cell]", out: str) -> int:

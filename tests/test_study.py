@@ -15,17 +15,18 @@ import pytest
 import yaml
 
 from bioinstruct_jax import schema, study, train
+from bioinstruct_jax.studies import arms, folder
 from bioinstruct_jax.studies.job import Study
 from tests import tiny_run
 from tests.evaluations import Said
-from tests.studies import grids
+from tests.studies import grids, scored
 
 PLAIN = os.environ | {"XLA_FLAGS": "--xla_backend_optimization_level=0"}  # one device, and programs that soon are made
 # The results have their own tests; here they only say that they were asked for.
 WITHOUT_RESULTS = """
 import sys
 from bioinstruct_jax import study
-study.results = lambda job, states: print("results of", sum(one.status == "finished" for one in states))
+study.results = lambda job, states: print("results of", sum(one.status == "finished" for one in states)) or states
 sys.exit(study.main())
 """
 
@@ -52,6 +53,30 @@ def home(tmp_path_factory) -> Path:
     assert train.main([str(random), "--name=random"]) == 0
     shutil.copytree(folder / "runs" / "random" / "model", folder / "base")
     return folder
+
+
+def test_scores_that_cannot_be_used_cost_their_cell_alone(tmp_path, capsys):
+    # Mutations: the study ends with the first of them; the mark stays, so that the cell is never scored again.
+    grids.corpora(tmp_path)
+    made = grids.job(tmp_path)
+    folder.begin(made)
+    arms.make(made, print)
+    states = scored.states(made)
+    for number, one in enumerate(states):
+        place = tmp_path / "study" / one.scores
+        scored.write(place, one.cell.name, {"medqa": scored.Marks([number % 2, 1.0, 0.0, 1.0])})
+        (place / "finished.json").write_text("{}")
+    torn = states[2]
+    [samples] = (tmp_path / "study" / torn.scores / torn.cell.name).glob("samples_*.jsonl")
+    samples.write_bytes(samples.read_bytes()[:300])
+    after = {one.cell.name: one for one in study.results(made, states)}
+    assert [name for name, one in after.items() if one.status != "finished"] == [torn.cell.name]
+    assert "broken JSON" in after[torn.cell.name].why
+    marked = sorted(file.parent.name for file in (tmp_path / "study").glob("scores/*/finished.json"))
+    assert marked == sorted(name for name in after if name != torn.cell.name)
+    assert "report.html" in capsys.readouterr().out
+    told = json.loads((tmp_path / "study" / "study.json").read_text())
+    assert any(torn.cell.name in note for note in told["notes"])
 
 
 def process(*words: object, **more: object) -> subprocess.Popen:

@@ -95,6 +95,12 @@ def reads(job: Study, cell: Cell) -> None:
     _keep(out, cell, inputs=now | base)
 
 
+def unscored(job: Study, state: State, why: str) -> State:
+    """A cell whose scores cannot be used, as `why` says: they do not count as finished any more."""
+    (folder.place(job) / folder.SCORES / state.cell.name / scored.FINISHED).unlink(missing_ok=True)
+    return replace(state, status="stopped", why=why)
+
+
 def note(out: Path, cell: Cell, code: int) -> None:
     """Keep with which exit code the last command of a cell ended."""
     _keep(out, cell, code=code)

@@ -39,8 +39,9 @@ def found(job: Study, states: Sequence[State]) -> Found:
     """Everything the finished cells show.
 
     Raises:
-        ValueError: a folder of scores is damaged, or two cells answered different items; names file and line, or both.
-        OSError: a file cannot be read.
+        UnusableError: a folder of scores is damaged, or two cells answered different items; names file and line, or
+            both.
+        ValueError: two cells were asked a task differently.
     """
     scores, contrasts, long = [], [], []
     sides = _sides(states)
@@ -123,7 +124,10 @@ def _sides(states: Sequence[State]) -> dict[Arm, Side]:
 def _unfinished(states: Sequence[State]) -> list[str]:
     notes = []
     for status, words in (("failed", "failed"), ("stopped", "stopped"), ("waiting", "not run yet")):
-        if names := [state.cell.name for state in states if state.status == status]:
+        some = [state for state in states if state.status == status]
+        if names := [
+            f"{one.cell.name} ({one.why})" if one.why and status == "stopped" else one.cell.name for one in some
+        ]:
             notes.append(f"{len(names)} of {len(states)} cells: {words}, so that no score has them: {', '.join(names)}")
     return notes
 

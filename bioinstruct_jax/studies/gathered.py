@@ -1,8 +1,8 @@
 """What the cells of a study scored, item by item, out of the folders that `evaluate` left."""
 
 import math
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -18,7 +18,19 @@ from bioinstruct_jax.evaluation.scoring.scored import Metric, Scorer
 from bioinstruct_jax.tasks.table import TASKS
 
 AGAIN = "score the cell again"
-NEEDS = ("id", "document", "answer", "flagged", "counts")
+NEEDS = ("id", "document", "answer", "flagged", "counts", "doc_hash", "target_hash", "restricted")
+
+
+class UnusableError(ValueError):
+    """Scores that cannot be used: damaged, or of other items than another cell's.
+
+    Attributes:
+        cell: that is to be scored again; of two that differ the one that was scored first.
+    """
+
+    def __init__(self, cell: str, problem: str):
+        super().__init__(problem)
+        self.cell = cell
 
 
 @dataclass(frozen=True)
@@ -41,7 +53,9 @@ class Gathered:
     """What one cell scored in one task under one protocol.
 
     Attributes:
+        when: it was scored, as the names of its files have it: later ones sort behind.
         ids: of items [N], `documents` [N] likewise.
+        contents: hashes of item and right answer [N]; empty of a restricted one, whose sign says nothing elsewhere.
         headline: the metric that comparisons use.
         counts: what it sums, [N, K].
         flagged: bool [N], items that stand in what the model was tuned on; None: not looked for.
@@ -54,8 +68,10 @@ class Gathered:
     task: str
     group: Literal["QA", "IE", "GEN"]
     protocol: Protocol
+    when: str
     ids: tuple[str, ...]
     documents: tuple[str, ...]
+    contents: tuple[str, ...]
     headline: Metric
     counts: np.ndarray
     flagged: np.ndarray | None
@@ -68,8 +84,13 @@ def opened(folder: UPath, cell: str) -> Scores:
     """The scores of a cell, of its last evaluation that came to an end: the latest of its files of results.
 
     Raises:
-        ValueError: there is none, it is damaged, or of another model or program.
+        UnusableError: there is none, it is damaged, or of another model or program.
     """
+    with _of(cell):
+        return _opened(folder, cell)
+
+
+def _opened(folder: UPath, cell: str) -> Scores:
     files = sorted((folder / cell).glob("results_*.json"))
     if not files:
         raise ValueError(f"{folder / cell}: no results_*.json: the evaluation has not ended; {AGAIN}")
@@ -104,10 +125,22 @@ def read(scores: Scores, task: str, job: Evaluate) -> dict[Protocol, Gathered]:
         job: how the cells are evaluated.
 
     Raises:
-        ValueError: rows that are damaged, missing, of another evaluation or scorer, or without counts; names file and
-            line.
-        FileNotFoundError: the results name a file of samples that is not there.
+        UnusableError: rows that are damaged, missing, of another evaluation or scorer, or without counts; names file
+            and line.
     """
+    with _of(scores.cell):
+        return _read(scores, task, job)
+
+
+@contextmanager
+def _of(cell: str) -> Iterator[None]:
+    try:
+        yield
+    except (ValueError, OSError) as error:
+        raise UnusableError(cell, str(error)) from error
+
+
+def _read(scores: Scores, task: str, job: Evaluate) -> dict[Protocol, Gathered]:
     told = scores.told.get(task, {})
     if not told:
         return {}
@@ -122,7 +155,7 @@ def read(scores: Scores, task: str, job: Evaluate) -> dict[Protocol, Gathered]:
     for protocol, one in told.items():
         where = f"{file}, rows of {samples.FILTERS[protocol]!r}"
         scorer = table.scorer(TASKS[task], protocol, answer_form(job, TASKS[task]))
-        found[protocol] = _gathered(scores.cell, task, protocol, one, scorer, rows[samples.FILTERS[protocol]], where)
+        found[protocol] = _gathered(scores, task, protocol, one, scorer, rows[samples.FILTERS[protocol]], where)
     return found
 
 
@@ -130,20 +163,26 @@ def aligned(found: Sequence[Gathered]) -> list[Gathered]:
     """The same with the items of all in the order of the first's.
 
     Raises:
-        ValueError: two cells answered different items, or the same otherwise; names both.
+        UnusableError: two cells answered different items, or the same otherwise; names both.
     """
     first, made = found[0], []
     for one in found:
         where = f"{first.task}, {first.protocol}: cells {first.cell} (first) and {one.cell} (second)"
+        earlier = min(one, first, key=lambda either: either.when).cell
         try:
             places = paired.places_of_same(first.ids, one.ids)
         except ValueError as unlike:
-            raise ValueError(f"{where}: {unlike}") from None
-        documents = tuple(one.documents[place] for place in places)
+            raise UnusableError(earlier, f"{where}: {unlike}") from None
+        documents, contents = (tuple(own[place] for place in places) for own in (one.documents, one.contents))
         if documents != first.documents or one.counts.shape != first.counts.shape:
-            raise ValueError(f"{where}: the same items in other documents, or counted otherwise; {AGAIN} in one way")
+            problem = f"{where}: the same items in other documents, or counted otherwise; {AGAIN} in one way"
+            raise UnusableError(earlier, problem)
+        if other := [id for id, new, old in zip(first.ids, contents, first.contents, strict=True) if new != old]:
+            problem = f"{where}: {len(other):,} items have other text or another right answer ({other[0]}); {AGAIN}"
+            raise UnusableError(earlier, problem)
         flagged = None if one.flagged is None else one.flagged[places]
-        made.append(replace(one, ids=first.ids, documents=documents, counts=one.counts[places], flagged=flagged))
+        one = replace(one, ids=first.ids, documents=documents, contents=contents)
+        made.append(replace(one, counts=one.counts[places], flagged=flagged))
     return made
 
 
@@ -175,7 +214,7 @@ def _number(value: Any) -> bool:
 
 
 def _gathered(
-    cell: str,
+    scores: Scores,
     task: str,
     protocol: Protocol,
     told: Mapping[str, Any],
@@ -200,12 +239,14 @@ def _gathered(
         raise ValueError(f"{where}: {headline.name} is {score} by its counts, {said} by the results; {AGAIN}")
     flags = None if rows[0]["flagged"] is None else np.array([bool(row["flagged"]) for row in rows])
     return Gathered(
-        cell=cell,
+        cell=scores.cell,
         task=task,
         group=TASKS[task].family.category,
         protocol=protocol,
+        when=scores.file.stem,
         ids=tuple(row["id"] for row in rows),
         documents=documents,
+        contents=tuple("" if row["restricted"] else f"{row['doc_hash']} {row['target_hash']}" for row in rows),
         headline=headline,
         counts=counts,
         flagged=flags,

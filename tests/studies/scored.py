@@ -94,6 +94,9 @@ def _rows(task: str, one: Marks) -> list[dict[str, Any]]:
             "answer": "A" if place < answered else None,
             "flagged": None if one.flagged is None else bool(one.flagged[place]),
             "counts": [float(value), 1],
+            "doc_hash": f"doc {place}",
+            "target_hash": f"target {place}",
+            "restricted": False,
         }
         for place, value in enumerate(one.values)
     ]

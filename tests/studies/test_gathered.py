@@ -3,6 +3,7 @@
 import json
 import os
 import zlib
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -156,7 +157,7 @@ def test_a_file_that_was_broken_off_is_named(folder):
     with pytest.raises(ValueError, match=r"3 of 4 items that the results tell of; score the cell again"):
         _read(folder)
     file.unlink()
-    with pytest.raises(FileNotFoundError, match=r"names the samples samples_medqa_.*: not there"):
+    with pytest.raises(gathered.UnusableError, match=r"names the samples samples_medqa_.*: not there"):
         _read(folder)
 
 
@@ -197,3 +198,19 @@ def test_cells_are_aligned_and_different_items_name_both(tmp_path):
         gathered.aligned([one, short])
     with pytest.raises(ValueError, match=r"cells one \(first\) and joint \(second\): the same items in other doc"):
         gathered.aligned([one, joint])
+
+
+def test_items_that_changed_between_two_cells_are_not_compared(tmp_path):
+    # Mutations: items known by their ids alone; the cell that was scored last is scored again; signs of restricted
+    # items, which differ from process to process, compared.
+    for cell in ("one", "two"):
+        scored.write(tmp_path, cell, {"medqa": Marks([0.0, 1.0, 1.0])})
+    one, two = (_read(tmp_path, cell)["generated"] for cell in ("one", "two"))
+    assert all(one.contents)
+    assert gathered.aligned([one, two])[1].contents == one.contents
+    edited = replace(two, contents=(*two.contents[:2], "another"), when=f"{two.when}1")
+    with pytest.raises(gathered.UnusableError, match=r"1 items have other text or another right answer") as told:
+        gathered.aligned([edited, one])
+    assert told.value.cell == "one"
+    _changed(next((tmp_path / "two").glob("samples_*.jsonl")), 1, restricted=True)
+    assert _read(tmp_path, "two")["generated"].contents[0] == ""

@@ -80,7 +80,7 @@ def test_another_cell_and_another_block_change_no_draw(cells, documents, seed):
         patch.setattr(hierarchical, "BLOCK", 4 * documents)
         assert np.array_equal(_drawn(counts, resamples=60, seed=seed), drawn)
     assert own_seed(seed, "medqa") != own_seed(seed, "gad")
-    if drawn.std() > 0.05:
+    if drawn.std(axis=1).max() > 0.05:  # a cell whose documents are alike is the same however they are drawn
         assert not np.array_equal(_drawn(counts, resamples=60, seed=seed, task="gad"), drawn)
 
 
