@@ -85,7 +85,7 @@ def make(job: Study, told: Callable[[str], None]) -> list[Rows]:
     parts = list(_parts(job, pool, told))
     _refuse_changes(job, out, pool, parts, before, made_of)
     rows = [_write(out, part, pool) for part in parts]
-    told(f"arms: {len(rows)} files of rows are in {out / ARMS}")
+    told(f"arms: {len(rows)} files of rows")
     for note in unmatched.notes(job, rows, out):
         told(note)
     lines = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in pool.told)

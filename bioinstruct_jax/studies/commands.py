@@ -1,6 +1,7 @@
 """The ordinary commands that a cell is made of: what anyone can run to repeat it."""
 
 import shlex
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -34,8 +35,8 @@ def anywhere(wanted: Sequence[Command]) -> str:
 
 
 def line(wanted: Sequence[Command]) -> str:
-    """Commands as one line for a shell; each is run if the one before it ended well."""
-    return " && ".join(shlex.join(["python", "-m", f"bioinstruct_jax.{one.verb}", *one.words]) for one in wanted)
+    """Commands as one line for a shell, by this Python; each is run if the one before it ended well."""
+    return " && ".join(shlex.join([sys.executable, "-m", f"bioinstruct_jax.{one.verb}", *one.words]) for one in wanted)
 
 
 def train(job: Study, cell: Cell) -> Command:

@@ -1,5 +1,6 @@
 import shlex
 import string
+import sys
 from dataclasses import replace
 
 import pytest
@@ -48,7 +49,7 @@ def test_a_shell_gives_back_every_word(tmp_path_factory, name, rate, text):
     both = commands.commands(study, grids.TUNED)
     first, second = commands.line(both).split(" && ") if "&&" not in name + text else (None, None)
     for one, line in zip(both, (first, second), strict=True):
-        assert line is None or shlex.split(line) == ["python", "-m", f"bioinstruct_jax.{one.verb}", *one.words]
+        assert line is None or shlex.split(line) == [sys.executable, "-m", f"bioinstruct_jax.{one.verb}", *one.words]
     made = commands.training(study, grids.TUNED)
     assert (made.optimizer.learning_rate, made.lora.start) == (rate, text)
 

@@ -89,7 +89,7 @@ def test_a_cell_that_fails_does_not_stop_the_next(study, tmp_path, monkeypatch):
     assert ran(tmp_path) == ["train exit1", "train exit0", "evaluate exit0", "train exit3"]
     assert codes(study) == [1, 0, 3]
     log = (tmp_path / "study/logs/small-all-natural-s0.log").read_text().splitlines()
-    assert log[0].startswith("$ python -m bioinstruct_jax.train exit1")
+    assert log[0].startswith(f"$ {sys.executable} -m bioinstruct_jax.train exit1")
     assert log[1:] == ["loading ...", f"error: no {tmp_path}"]
 
 

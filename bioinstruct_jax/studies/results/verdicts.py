@@ -80,7 +80,8 @@ def sentence(one: Contrast, higher: bool) -> str:
     said = {
         "better": "Better.",
         "worse": "Worse.",
-        "not shown": "Not shown: chance could explain it, and a real difference may have been missed.",
+        "not shown": "Not shown: chance could explain it, and a real difference may have been missed."
+        + (f" Note: {one.note}." if one.note else ""),
         "not tested": f"Not tested: {one.note}." if one.note else "Not tested.",
     }[verdict(one, higher)]
     return f"{text} ({'; '.join(told)}). {said}"
