@@ -27,9 +27,17 @@ def masked(q_BSKGH: jax.Array, k_BTKH: jax.Array, v_BTKH: jax.Array, mask_BST: j
     All queries of a key head are the rows of one matrix (M = S G), so that both products are plain batched ones.
     """
     B, S, K, G, H = q_BSKGH.shape
-    q_BKMH = q_BSKGH.swapaxes(1, 2).reshape(B, K, S * G, H)
+    q_BKMH = _reshaped(q_BSKGH.swapaxes(1, 2), (B, K, S * G, H))
     scores_BKMT = jnp.einsum("BKMH,BTKH->BKMT", q_BKMH, k_BTKH, preferred_element_type=jnp.float32)
-    scores_BKSGT = scores_BKMT.reshape(B, K, S, G, -1) * H**-0.5
+    scores_BKSGT = _reshaped(scores_BKMT, (B, K, S, G, k_BTKH.shape[1])) * H**-0.5
     weights_BKSGT = jax.nn.softmax(jnp.where(mask_BST[:, None, :, None], scores_BKSGT, _MASKED), axis=-1)
-    weights_BKMT = weights_BKSGT.reshape(scores_BKMT.shape).astype(v_BTKH.dtype)
-    return jnp.einsum("BKMT,BTKH->BKMH", weights_BKMT, v_BTKH).reshape(B, K, S, G, H).swapaxes(1, 2)
+    weights_BKMT = _reshaped(weights_BKSGT, scores_BKMT.shape).astype(v_BTKH.dtype)
+    mixed_BKMH = jnp.einsum("BKMT,BTKH->BKMH", weights_BKMT, v_BTKH)
+    return _reshaped(mixed_BKMH, (B, K, S, G, H)).swapaxes(1, 2)
+
+
+def _reshaped(x: jax.Array, shape: tuple[int, ...]) -> jax.Array:
+    """With other sizes behind the first two, which stay divided as they are: `reshape` forgets it for sizes of 1."""
+    first, second, *_ = (*jax.typeof(x).sharding.spec, None, None)
+    kept = jax.P(first, second, *(None,) * (len(shape) - 2)) if first or second else None
+    return jax.lax.reshape(x, shape, out_sharding=kept)

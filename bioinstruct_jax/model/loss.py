@@ -26,7 +26,7 @@ def targets(batch: Batch) -> tuple[jax.Array, jax.Array]:
     The token at t + 1 is the label at t if it carries loss and belongs to the same segment: no prediction crosses from
     one packed example into the next, and the last column has no label.
     """
-    labels_BS = jnp.roll(batch.tokens, -1, axis=1)
+    labels_BS = jnp.pad(batch.tokens[:, 1:], ((0, 0), (0, 1)))
     same_BS = batch.segments[:, :-1] == batch.segments[:, 1:]
     real_BS = (batch.segments[:, 1:] > 0) & same_BS
     weights_BS = jnp.pad(batch.weights[:, 1:].astype(jnp.float32) * real_BS, ((0, 0), (0, 1)))

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.sharding import AbstractDevice, AbstractMesh
 
 from bioinstruct_jax.model.attention import attend, masked
 from tests.benchmarks import attention, candidates
@@ -40,10 +41,12 @@ def test_the_kernel_in_other_blocks_compiles_for_a_gpu(cases):
     # To the GPU's own call, without one. Mutation: blocks that its backward pass refuses, as (128, 32, 64, 32) for both
     # the rows of queries and of keys was.
     operands = [*cases["packed"].qkv, cases["packed"].segments]
+    gpu = AbstractMesh((), (), abstract_device=AbstractDevice("NVIDIA H200", num_cores=None, platform="gpu"))
     for name, one in candidates.candidates(tiny=False).items():
         if name.startswith("triton-"):
             both = jax.jit(jax.value_and_grad(lambda *qkvs, one=one: one(*qkvs).sum(dtype=jnp.float32), (0, 1, 2)))
-            text = both.trace(*operands).lower(lowering_platforms=("cuda",)).as_text()
+            with jax.sharding.use_abstract_mesh(gpu):  # its lowering asks which one
+                text = both.trace(*operands).lower(lowering_platforms=("cuda",)).as_text()
             assert text.count("custom_call @__gpu$xla.gpu.triton") + text.count("custom_call @triton_kernel_call") == 3
 
 
