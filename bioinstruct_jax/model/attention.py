@@ -38,6 +38,6 @@ def masked(q_BSKGH: jax.Array, k_BTKH: jax.Array, v_BTKH: jax.Array, mask_BST: j
 
 def _reshaped(x: jax.Array, shape: tuple[int, ...]) -> jax.Array:
     """With other sizes behind the first two, which stay divided as they are: `reshape` forgets it for sizes of 1."""
-    first, second, *_ = (*jax.typeof(x).sharding.spec, None, None)
+    first, second = tuple(jax.typeof(x).sharding.spec)[:2] or (None, None)
     kept = jax.P(first, second, *(None,) * (len(shape) - 2)) if first or second else None
     return jax.lax.reshape(x, shape, out_sharding=kept)
