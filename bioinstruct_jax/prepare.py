@@ -20,6 +20,7 @@ from bioinstruct_jax.data.guard import shown
 from bioinstruct_jax.preparation.job import Prepare
 from bioinstruct_jax.reporting.terminal import columns, harmless
 from bioinstruct_jax.resources import resource
+from bioinstruct_jax.tasks.task import check_folder
 from bioinstruct_jax.usage import Verb
 
 if TYPE_CHECKING:
@@ -77,8 +78,10 @@ def run(job: Prepare, options: Options) -> None:
         from bioinstruct_jax.preparation import listing
 
         corpora = files.path(job.corpora)
-        if not corpora.is_dir():
-            print(f"{corpora}: no such folder, so nothing is there; give --corpora=FOLDER", file=sys.stderr)
+        try:
+            check_folder(corpora)
+        except FileNotFoundError as error:
+            print(f"note: {error}", file=sys.stderr)
         print(columns(listing.HEAD, listing.rows(corpora)))
         return
     if options.agreement:

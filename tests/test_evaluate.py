@@ -263,8 +263,8 @@ def test_help_names_every_setting():
     [
         ("--tasks=[medqqa]", "did you mean medqa?"),
         ("--tasks=[hoc]", "HoC"),
-        ("--corpora=/nowhere", "/nowhere"),
-        ("--tasks=[IE] --corpora=/nowhere", "no file of any task of IE"),
+        ("--corpora=/nowhere", "corpora /nowhere: no such folder. Give"),
+        ("--tasks=[IE] --corpora=/nowhere", "corpora /nowhere: no such folder. Give"),
         ("--baseline=tuned", "baseline 'tuned': the models are model"),
         ("--models.0.predictions=/nowhere.jsonl", "/nowhere.jsonl"),
         ("--models.0.runs_on=jax", "runs_on jax takes no predictions"),

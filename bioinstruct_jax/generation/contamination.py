@@ -9,7 +9,7 @@ from bioinstruct_jax.generation.job import Decontamination
 from bioinstruct_jax.tasks.compared import texts
 from bioinstruct_jax.tasks.held_out import TESTS, Items, Met
 from bioinstruct_jax.tasks.table import TASKS
-from bioinstruct_jax.tasks.task import CorpusError
+from bioinstruct_jax.tasks.task import CorpusError, check_folder
 
 __all__ = ["TESTS", "HeldOut", "Met"]
 
@@ -40,11 +40,7 @@ class HeldOut(Items):
         if settings.corpora is None:
             raise ValueError("corpora: null, so there is nothing to compare with")
         corpora, found = files.path(settings.corpora), cls(settings)
-        if not corpora.is_dir():
-            raise FileNotFoundError(
-                f"decontamination.corpora {settings.corpora}: no such folder. Give the folder that holds your corpora, "
-                "each in a folder as its publisher ships it; `prepare --list` names them"
-            )
+        check_folder(corpora, "decontamination.")
         there: list[tuple[str, str]] = []
         for task in TASKS.values():
             for split in task.splits:

@@ -34,7 +34,7 @@ from bioinstruct_jax.interop import hub_config
 from bioinstruct_jax.interop.base import Base
 from bioinstruct_jax.scoring_settings import LOSSES
 from bioinstruct_jax.tasks.table import TASKS
-from bioinstruct_jax.tasks.task import Task
+from bioinstruct_jax.tasks.task import Task, check_folder
 from bioinstruct_jax.training import state
 
 SLOTS = 32  # prompts completed at the same time, at least
@@ -70,6 +70,8 @@ def read(job: Train) -> tuple[Asked, ...]:
             f"evaluation.tasks {', '.join(scoring.tasks)}: tasks are scored while training by one process alone, and "
             f"this job has {jax.process_count()}; set evaluation.tasks to [] and score the finished adapter"
         )
+    if scoring.tasks:
+        check_folder(files.path(scoring.corpora), "evaluation.")
     found = tuple(_asked(job, name) for name in scoring.tasks)
     names = [f"{one.task.name}/{metric.name}" for one in found for metric in one.scorer.metrics()]
     best = job.training.best

@@ -10,6 +10,7 @@ from bioinstruct_jax.preparation.job import Prepare
 from bioinstruct_jax.preparation.listing import availability
 from bioinstruct_jax.preparation.spool import Part
 from bioinstruct_jax.tasks.table import TASKS
+from bioinstruct_jax.tasks.task import check_folder
 
 
 @dataclass(frozen=True)
@@ -55,11 +56,7 @@ def find(job: Prepare, work: Path) -> Found:
         OSError: the folder cannot be looked into.
     """
     corpora = files.path(job.corpora)
-    if not corpora.is_dir():
-        raise FileNotFoundError(
-            f"corpora {job.corpora}: no such folder. Give the folder that holds your corpora with --corpora=FOLDER, "
-            "each in a folder as its publisher ships it; `--list` names them"
-        )
+    check_folder(corpora)
     parts: list[Part] = []
     missing: list[Missing] = []
     for source in job.sources:

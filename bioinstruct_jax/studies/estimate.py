@@ -22,6 +22,7 @@ from bioinstruct_jax.studies.found import Rows
 from bioinstruct_jax.studies.grid import Cell
 from bioinstruct_jax.studies.job import Study
 from bioinstruct_jax.tasks.table import TASKS
+from bioinstruct_jax.tasks.task import check_folder
 
 HEAD = ("cell", "rows", "target tokens", "steps", "hours", "USD", "state")
 UNKNOWN = "?"
@@ -111,6 +112,10 @@ def missing(job: Study) -> tuple[list[str], list[str]]:
             if place is not None and not _here(place):
                 lost[f"{'predictions' if other.predictions else 'weights'} of {other.name}: {place}"] = None
     scored, corpora = folder.scored(job), files.path(job.corpora)
+    try:
+        check_folder(corpora)
+    except FileNotFoundError as error:
+        lost[str(error)] = None
     left = []
     for name, task in TASKS.items():
         named = name in scored.tasks

@@ -105,6 +105,23 @@ class Answer(Generic[G]):
     problems: dict[str, int]
 
 
+def check_folder(corpora: UPath, section: str = "") -> None:
+    """Refuses a folder of corpora that is none.
+
+    Args:
+        section: of the settings in which it is named, with a dot behind it.
+
+    Raises:
+        FileNotFoundError: there is no such folder; says what to give.
+        OSError: it cannot be looked for.
+    """
+    if not corpora.is_dir():
+        raise FileNotFoundError(
+            f"{section}corpora {corpora}: no such folder. Give the folder that holds your corpora with "
+            f"--{section}corpora=FOLDER, each in a folder as its publisher ships it; `prepare --list` names them"
+        )
+
+
 def _unsaid(task: "Task[Any, Any]", format: str) -> str:
     return ""
 

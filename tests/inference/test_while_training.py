@@ -236,7 +236,7 @@ def test_items_are_drawn_by_seed_and_the_same_each_time(tmp_path):
     ("changes", "kind", "message"),
     [
         ({"tasks": ["medmqa"]}, ValueError, r"no task 'medmqa'; did you mean med"),
-        ({"corpora": "nowhere"}, FileNotFoundError, r"'nowhere' has no medmcqa/dev.json, of the dev split of medmcqa"),
+        ({"corpora": "nowhere"}, FileNotFoundError, r"nowhere: no such folder.* with --evaluation\.corpora=FOLDER"),
         ({"tasks": ["pubmedqa"]}, ValueError, r"split dev: pubmedqa has no such split, only train, test"),
         ({"tasks": ["medqa"]}, FileNotFoundError, r"dev split of medqa \(of which test is there\)"),
         ({"training": {"best": "medmcqa/accuracy"}}, ValueError, r"the scores of medmcqa are medmcqa/acc"),

@@ -39,13 +39,15 @@ def lines(text: str) -> dict[str, list[str]]:
 
 
 def test_what_is_missing_is_told_and_the_grid_is_printed(study, tmp_path):
-    # Mutations: arms made although rows are missing; a hub id taken for a folder that is there.
+    # Mutations: arms made although rows are missing; a hub id taken for a folder that is there; the folder of
+    # corpora not looked for.
     (tmp_path / "rows.jsonl").unlink()
     far = replace(study, slice=None, models=(replace(study.models[0], set={"model.weights": "org/llama"}),))
     said = estimate.said(far, grid.cells(far))
     assert f"missing: rows of the pool: {tmp_path / 'rows.jsonl'}" in said
     assert "missing: weights of small: org/llama" in said
     assert "missing: medqa, which is scored: " in said
+    assert f"missing: corpora {tmp_path / 'corpora'}: no such folder" in said
     assert "hours are unknown: give --slice=NAME, or run one cell" in said
     assert lines(said)["small-all-natural-s0"][:2] == ["?", "?"]
     assert "7 cells, 7 to be run, hours unknown" in said

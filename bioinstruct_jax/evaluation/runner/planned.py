@@ -11,7 +11,7 @@ from bioinstruct_jax.evaluation.runner import asking, shown
 from bioinstruct_jax.evaluation.runner.job import Evaluate, Protocol
 from bioinstruct_jax.evaluation.runner.questions import Question, chosen_split, protocols, questions
 from bioinstruct_jax.tasks.table import TASKS
-from bioinstruct_jax.tasks.task import CATEGORIES, Item, Task
+from bioinstruct_jax.tasks.task import CATEGORIES, Item, Task, check_folder
 
 
 @dataclass(frozen=True)
@@ -65,10 +65,11 @@ def planned(job: Evaluate, corpora: UPath) -> tuple[list[Planned], list[str]]:
     training split is scored only where it is named.
 
     Raises:
-        FileNotFoundError: a named task, or every one, is not there; says where it is to be had.
+        FileNotFoundError: the folder, a named task, or every one, is not there; says where it is to be had.
         CorpusError: a file is not what its publisher ships.
         ValueError: nothing is to be asked, or a pool is too small for the shots.
     """
+    check_folder(corpora)
     found, notes, missing = [], [], []
     for name, task in TASKS.items():
         named = name in job.tasks

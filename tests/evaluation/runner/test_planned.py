@@ -43,6 +43,14 @@ def test_a_named_task_that_is_not_there_says_where_to_get_it(corpora):
         _planned(corpora, tasks=("pubmedqa", "mmlu_anatomy"))
 
 
+@pytest.mark.parametrize("name", ["nowhere", "mmlu/anatomy_test.csv"])
+@pytest.mark.parametrize("tasks", [("mmlu_anatomy",), ("QA",)])
+def test_a_folder_of_corpora_that_is_none_is_told_before_any_file(corpora, name, tasks):
+    # Mutation: the first file of a task is said to be missing, and where to get it.
+    with pytest.raises(FileNotFoundError, match=rf"corpora \S+{name}: no such folder\. .* with --corpora=FOLDER"):
+        _planned(corpora / name, tasks=tasks)
+
+
 def test_nothing_at_all_is_told(tmp_path):
     with pytest.raises(FileNotFoundError, match="no file of any task of GEN is to be scored there"):
         _planned(UPath(tmp_path), tasks=("GEN",))
