@@ -240,6 +240,21 @@ def test_list_shows_items_and_protocols(foretold, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_a_task_of_no_item_is_told_before_anything_is_asked(foretold, tmp_path):
+    # Mutation: `--list` says nothing of it, and the run ends in a traceback when all is answered.
+    words = [*foretold, f"--corpora={evaluations.corpora(tmp_path / 'corpora')}"]
+    (tmp_path / "corpora" / "own-instructions").mkdir()
+    (tmp_path / "corpora" / "own-instructions" / "test.jsonl").write_text("")
+    for more in ((), ("--list",)):
+        said = call(*words, "--tasks=[medqa, own_instructions]", *more)
+        assert said.code == 2
+        assert "own-instructions/test.jsonl: not one item in it" in said.err
+    assert not (tmp_path / "out").exists()
+    said = call(*words, "--tasks=[medqa, GEN]", "--list")
+    assert said.code == 0
+    assert "note: not scored: own_instructions/test: own-instructions/test.jsonl: not one item" in said.err
+
+
 def test_preview_shows_prompts_and_no_restricted_word(finished, corpora, tmp_path):
     words = [f"--corpora={corpora}", "--tasks=[medqa, mednli]", f"--models.0.adapter={finished}"]
     said = call(*words, f"--out={tmp_path / 'out'}", "--preview=1")

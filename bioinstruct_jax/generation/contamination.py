@@ -65,8 +65,6 @@ class HeldOut(Items):
             except CorpusError as error:
                 raise ValueError(f"{error}. Mend the corpus or fetch it again") from None
             if found.tasks.get(name, 0) == before:
-                raise ValueError(
-                    f"{name}/{part}: {', '.join(TASKS[name].split(part).files)}: not one item in it. Fetch it again"
-                )
+                raise ValueError(TASKS[name].empty(part))
         told(len(there), len(there))
         return found

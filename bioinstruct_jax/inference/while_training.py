@@ -120,7 +120,7 @@ def _asked(job: Train, name: str) -> Asked:
         )
     found = tuple(questions.questions(evaluation, task, scoring.split, corpora))
     if not found:
-        raise ValueError(f"evaluation.tasks: the {scoring.split} split of {name} in {corpora} has no items")
+        raise ValueError(f"evaluation.corpora {corpora}: {task.empty(scoring.split)}")
     most = asking.most_tokens(max(len(one.record.output) for one in found))
     return Asked(task, protocol, scorer(task, protocol, questions.answer_form(evaluation, task)), found, most)
 

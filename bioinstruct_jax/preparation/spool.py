@@ -81,7 +81,7 @@ def write(part: Part) -> int:
             numbers.frombytes(hashlib.blake2b(f"{part.seed}\0{sample.id}".encode(), digest_size=8).digest())
     made = np.frombuffer(numbers, "<u8").reshape(-1, 3)
     if not len(made):
-        raise ValueError(f"{part.name}: {', '.join(TASKS[part.task].split(part.split).files)}: not one item in it")
+        raise ValueError(TASKS[part.task].empty(part.split))
     _, first = np.unique(made[:, 2], return_index=True)
     if len(first) < len(made):
         again = int(np.setdiff1d(np.arange(len(made)), first)[0])

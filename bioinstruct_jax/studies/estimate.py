@@ -14,6 +14,7 @@ from typing import Any
 
 from bioinstruct_jax import files
 from bioinstruct_jax.config import Train
+from bioinstruct_jax.evaluation.runner import planned as planning
 from bioinstruct_jax.evaluation.runner.questions import chosen_split
 from bioinstruct_jax.reporting.terminal import columns, say
 from bioinstruct_jax.resources import shipped_base
@@ -121,11 +122,16 @@ def missing(job: Study) -> tuple[list[str], list[str]]:
         named = name in scored.tasks
         if not (named or "all" in scored.tasks or task.family.category in scored.tasks):
             continue
-        if chosen_split(scored, task, corpora) is None:
+        split = chosen_split(scored, task, corpora)
+        if split is not None and planning.empty(task, split, corpora):
             if named:
-                lost[f"{name}, which is scored: {task.title} ({task.licence.kind}) in {corpora / task.folder}"] = None
+                lost[task.empty(split)] = None
             else:
-                left.append(name)
+                notes.append(f"not scored: {task.empty(split)}")
+        elif split is None and named:
+            lost[f"{name}, which is scored: {task.title} ({task.licence.kind}) in {corpora / task.folder}"] = None
+        elif split is None:
+            left.append(name)
     if left:
         notes.append(f"not there, so not scored: {', '.join(left)} (`prepare --list` says where they are to be had)")
     return list(lost), notes

@@ -237,6 +237,14 @@ class Task(Generic[I, G]):
         place = corpora / self.folder
         return tuple(f"{self.folder}/{name}" for name in self.split(split).files if not (place / name).exists())
 
+    def empty(self, split: str) -> str:
+        """What is said of a split whose files are there, and have no item; raises as `split`."""
+        files = ", ".join(f"{self.folder}/{name}" for name in self.split(split).files)
+        return (
+            f"{self.name}/{split}: {files}: not one item in it. Fetch or write it anew, or take it away and leave "
+            f"{self.name} out"
+        )
+
     def items(self, corpora: UPath, split: str) -> Iterator[Any]:
         """The items of a split.
 

@@ -248,6 +248,14 @@ def test_what_is_not_there_is_named(tmp_path, changes, kind, message):
         read(_job(tmp_path, **changes))
 
 
+def test_a_split_of_no_item_is_refused(tmp_path):
+    # Mutation: a score of nothing, when the model stands.
+    job = _job(tmp_path)
+    (tmp_path / "corpora" / "medmcqa" / "dev.json").write_text("\n")
+    with pytest.raises(ValueError, match=r"medmcqa/dev: medmcqa/dev\.json: not one item in it"):
+        read(job)
+
+
 def test_a_protocol_that_a_task_does_not_know_is_refused_and_null_takes_what_it_knows(tmp_path):
     # Mutation: null as `generated` for every task.
     tasks = ["medmcqa", "hoc"]

@@ -71,7 +71,7 @@ def test_what_a_row_asks_and_answers_has_one_digest(folder, tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", r"medquad/train: medquad\.jsonl: not one item in it"),
+        ("", r"medquad/train: medquad/medquad\.jsonl: not one item in it"),
         ('{"id": "1", "question": "W\\u0000", "answer": "A", "focus": ""}', r"line 1: 'question' has a NUL character"),
         ('{"id": "1", "question": "W", "answer": "\\ud83d", "focus": ""}', r"line 1: 'answer' has a NUL .* surrogate"),
     ],

@@ -60,6 +60,18 @@ def test_tasks_of_a_group_that_are_not_there_are_left_out(study):
     assert any("medqa" in note and "not scored" in note for note in notes)
 
 
+def test_a_task_of_no_item_is_missing_where_it_is_named_and_left_out_of_a_group(study, tmp_path):
+    # Mutation: its file is there, so nothing is missing, until every cell of the study is refused.
+    file = tmp_path / "corpora" / "medqa" / "phrases_no_exclude_test.jsonl"
+    file.parent.mkdir(parents=True)
+    file.write_text("\n")
+    lost, _ = estimate.missing(study)
+    assert any("medqa/phrases_no_exclude_test.jsonl: not one item in it" in one for one in lost)
+    lost, notes = estimate.missing(replace(study, evaluation={**study.evaluation, "tasks": ["QA"]}))
+    assert not any("medqa" in one for one in lost)
+    assert any(note.startswith("not scored: medqa/test: ") for note in notes)
+
+
 def test_steps_hours_and_cost_follow_from_the_plan(known, monkeypatch):
     # Mutations: target tokens in place of rows; chips or price left out; seconds taken for hours.
     asked = []

@@ -11,7 +11,7 @@ from bioinstruct_jax.evaluation.runner import asking, shown
 from bioinstruct_jax.evaluation.runner.job import Evaluate, Protocol
 from bioinstruct_jax.evaluation.runner.questions import Question, chosen_split, protocols, questions
 from bioinstruct_jax.tasks.table import TASKS
-from bioinstruct_jax.tasks.task import CATEGORIES, Item, Task, check_folder
+from bioinstruct_jax.tasks.task import CATEGORIES, CorpusError, Item, Task, check_folder
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Planned:
 
 
 def names(job: Evaluate, corpora: UPath) -> tuple[str, ...]:
-    """The tasks that `planned` gives, by name, before an item is read; one that is named need not be there."""
+    """The tasks that `planned` gives, by name, before all is read; one that is named need not be there."""
     found = []
     for name, task in TASKS.items():
         named = name in job.tasks
@@ -51,23 +51,31 @@ def names(job: Evaluate, corpora: UPath) -> tuple[str, ...]:
             if "all" not in job.tasks and task.family.category not in job.tasks:
                 continue
             split = chosen_split(job, task, corpora)
-            if split is None or (split == "train" and job.split is None):
+            if split is None or (split == "train" and job.split is None) or empty(task, split, corpora):
                 continue
         if protocols(job, task):
             found.append(name)
     return tuple(found)
 
 
+def empty(task: Task[Any, Any], split: str, corpora: UPath) -> bool:
+    """Whether the files of a split are there, and have no item; not where they are damaged, which `planned` tells."""
+    try:
+        return next(task.items(corpora, split), None) is None
+    except (CorpusError, OSError):
+        return False
+
+
 def planned(job: Evaluate, corpora: UPath) -> tuple[list[Planned], list[str]]:
     """The tasks in the order of the table, and what to know of those that are left out.
 
-    A task that is named must be there. A group has its tasks whose test or development files are there: what has but a
-    training split is scored only where it is named.
+    A task that is named must be there, and have items. A group has its tasks whose test or development files are there,
+    with items in them: what has but a training split is scored only where it is named.
 
     Raises:
         FileNotFoundError: the folder, a named task, or every one, is not there; says where it is to be had.
         CorpusError: a file is not what its publisher ships.
-        ValueError: nothing is to be asked, or a pool is too small for the shots.
+        ValueError: a named task has no item, nothing is to be asked, or a pool is too small for the shots.
     """
     check_folder(corpora)
     found, notes, missing = [], [], []
@@ -85,14 +93,19 @@ def planned(job: Evaluate, corpora: UPath) -> tuple[list[Planned], list[str]]:
         if split == "train" and not named and job.split is None:
             notes.append(f"{name} has a training split alone, and is scored only where it is named")
             continue
-        if one := _planned(job, task, corpora, split):
+        one = _planned(job, task, corpora, split)
+        if one is None:
+            notes.append(f"{name} is not asked: none of the protocols {', '.join(job.protocols)} suits it")
+        elif one.items:
             found.append(one)
             if one.shots_from == split:
                 notes.append(f"{name}: shots come from the split that is scored, {split}; answers of it are shown")
             if job.shots.balanced and one.pool and not shots.pool(task, one.pool[:1]).by_label:
                 notes.append(f"{name}: its shots are drawn freely, as its answers are not one label of few to balance")
+        elif named:
+            raise ValueError(f"corpora {corpora}: {task.empty(split)}")
         else:
-            notes.append(f"{name} is not asked: none of the protocols {', '.join(job.protocols)} suits it")
+            notes.append(f"not scored: {task.empty(split)}")
     if missing:
         notes.append(f"not there, so not scored: {', '.join(missing)} (`prepare --list` says where they are to be had)")
     if not found:

@@ -1,12 +1,13 @@
 """Which tasks are scored: those that are named must be there, groups take what is."""
 
 import json
+import re
 
 import pytest
 from upath import UPath
 
 from bioinstruct_jax.evaluation.runner.job import Evaluate, Model, Shots
-from bioinstruct_jax.evaluation.runner.planned import planned
+from bioinstruct_jax.evaluation.runner.planned import names, planned
 from tests.evaluation.runner.test_questions import QUESTIONS
 
 
@@ -82,6 +83,31 @@ def test_shots_from_the_scored_split_are_said(corpora):
     assert notes == ["mmlu_anatomy: shots come from the split that is scored, test; answers of it are shown"]
     (corpora / "mmlu" / "anatomy_dev.csv").write_text(QUESTIONS.replace("?", " of both?"))
     assert _planned(corpora, **shots)[1] == []
+
+
+@pytest.mark.parametrize("text", ["", "\n \n"])
+def test_a_task_of_no_item_is_refused_where_it_is_named_and_left_out_of_a_group(corpora, text):
+    # A KeyError of its headline score, when the model had answered all others. Mutations: planned with no items; a
+    # group refused for one file; `names` has what `planned` leaves out, so that a study is refused.
+    (corpora / "own-instructions").mkdir()
+    (corpora / "own-instructions" / "test.jsonl").write_text(text)
+    said = r"own_instructions/test: own-instructions/test\.jsonl: not one item in it\. Fetch or write it anew"
+    with pytest.raises(ValueError, match=said):
+        _planned(corpora, tasks=("own_instructions", "mmlu_anatomy"))
+    found, notes = _planned(corpora, tasks=("GEN", "mmlu_anatomy"))
+    assert [one.task.name for one in found] == ["mmlu_anatomy"]
+    assert any(re.match(f"not scored: {said}", note) for note in notes)
+    assert names(Evaluate(out="o", models=(Model(model="m"),), tasks=("GEN", "QA")), corpora) == ("mmlu_anatomy",)
+    with pytest.raises(FileNotFoundError, match=f"no file of any task of GEN .*{said}"):
+        _planned(corpora, tasks=("GEN",))
+
+
+def test_a_damaged_file_is_not_taken_for_an_empty_one(corpora):
+    # Mutation: `names` leaves a damaged corpus of a group out, which `planned` would tell.
+    (corpora / "mmlu" / "anatomy_test.csv").write_text("Which?,a,b,c,d,F\n")
+    assert names(Evaluate(out="o", models=(Model(model="m"),), tasks=("QA",)), corpora) == ("mmlu_anatomy",)
+    with pytest.raises(ValueError, match=r"anatomy_test\.csv, line 1"):
+        _planned(corpora, tasks=("QA",))
 
 
 def test_a_task_that_no_protocol_suits_is_said(corpora):
