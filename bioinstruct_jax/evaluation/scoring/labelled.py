@@ -1,6 +1,7 @@
 """Generated answers that are one of a closed set: a letter, yes, no or maybe, a label, a class of relation."""
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -17,20 +18,25 @@ from bioinstruct_jax.tasks.choice import LETTERS
 from bioinstruct_jax.tasks.task import Task
 
 FAMILIES = ("choice", "yes_no", "inference", "relations")
-UNKNOWN = "unknown label"
+UNKNOWN, CUT = "unknown label", "cut off"
+_LAST = re.compile(r"\w+[^\S\n]*\Z")  # the word at the end of a text, if no sign or line end closes it
+_NO_ANSWER = "\u019b"  # a letter of which no answer is made
 _SYNONYMS = {**label_answers.NLI, **label_answers.ASSOCIATION}
 
 
 class OneLabel:
     """Scores texts by the answer that is read out of them; one without an answer is wrong and stays in.
 
+    The last word of a text that was cut is no answer, unless the answer is all that was written.
+
     `version` is raised whenever a score changes for the same texts, so whenever `extraction.VERSION` is. `labels` of a
     choice task are the task's letters, of which an item uses as many as it has options.
     """
 
-    version = 1
+    version = 2
     reasons: Mapping[str, str] = {
         **extraction.WHY,
+        CUT: "the answer was cut off in the word that would settle it",
         "label": "it was made elsewhere, as a label",
         UNKNOWN: "it was made elsewhere, as what is none of the labels",
         **given.REASONS,
@@ -68,12 +74,16 @@ class OneLabel:
         if output.label is not None:
             named = {label.casefold(): label for label in allowed}.get(output.label.strip().casefold())
             return Extracted(named, "label" if named is not None else UNKNOWN)
+
+        def read(text: str) -> Extracted[str]:
+            if self._family.name == "choice":
+                return choice(text, dict(zip(allowed, question.item.options, strict=True)))
+            if self._family.name == "yes_no":
+                return label_answers.yes_no_maybe(text, self.labels)
+            return label_answers.label(text, self.labels, self._synonyms)
+
         text = output.text or ""
-        if self._family.name == "choice":
-            return choice(text, dict(zip(allowed, question.item.options, strict=True)))
-        if self._family.name == "yes_no":
-            return label_answers.yes_no_maybe(text, self.labels)
-        return label_answers.label(text, self.labels, self._synonyms)
+        return _of_cut(text, read) if given.unfinished(output) else read(text)
 
     def metrics(self) -> tuple[Metric, ...]:
         """Accuracy first; of relations micro-F1, without the negative class where there is one."""
@@ -122,3 +132,19 @@ class OneLabel:
             if name in by_name:
                 found[name] = always.majority(golds, self.labels, by_name[name])
         return found
+
+
+def _of_cut(text: str, read: Callable[[str], Extracted[str]]) -> Extracted[str]:
+    """What is read out of a text whose last word might have gone on: the "A" of "Acute" is no letter of an option."""
+    found, last = read(text), _LAST.search(text)
+    if last is None:
+        return found
+    rests = found.span is not None and found.span[1] > last.start()
+    alone = not re.search(r"\w", text[: found.span[0] if rests and found.span else last.start()])
+    if alone or (not rests and (found.value is not None or read(last[0]).value is None)):
+        return found
+    without = read(text[: last.start()] + _NO_ANSWER * len(last[0]))
+    part = found.span is not None and without.span is not None and without.span[1] > found.span[0]
+    if without.value is not None and (not part or without.value == found.value):
+        return without
+    return Extracted(None, CUT) if rests else found

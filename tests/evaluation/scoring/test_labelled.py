@@ -8,6 +8,7 @@ from upath import UPath
 
 from bioinstruct_jax.evaluation.runner.outputs import Output
 from bioinstruct_jax.evaluation.scoring.table import scorer
+from bioinstruct_jax.tasks.choice import Choice
 from bioinstruct_jax.tasks.table import TASKS
 from tests.evaluation.scoring.asked import question, scored
 from tests.evaluation.scoring.made import CHOICES, GENES, ITEMS
@@ -74,6 +75,55 @@ def test_labels_made_elsewhere(label, answer, why):
     assert (one.answer, one.why) == (answer, why)
     assert found["acc"] == (answer == "B")
     assert one.problems == ({} if answer else {"unknown label": 1})
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "answer", "why", "span"),
+    [
+        ("medqa", "It is a disease.\nA", None, "cut off", None),
+        ("medqa", "The answer is B", None, "cut off", None),
+        ("medqa", "The answer is B ", None, "cut off", None),
+        ("medqa", "The answer is **B**", "B", "stated", (16, 17)),
+        ("medqa", "The answer is B\n", "B", "stated", (14, 15)),
+        ("medqa", "Answer: B fits. Wait, A", "B", "stated", (8, 9)),
+        ("medqa", "It could be B.\nA", "B", "stated", (12, 13)),
+        ("medqa", "It is B or A", "B", "mentioned", (6, 7)),
+        ("medqa", "B. It thins the blood, becau", "B", "stated", (0, 1)),
+        ("medqa", "I chose B. Warfarin", "B", "stated", (8, 9)),
+        ("medqa", "Of all the B cells", None, "nothing", None),
+        ("medqa", "B", "B", "exact", (0, 1)),
+        ("medqa", " (B", "B", "exact", (2, 3)),
+        ("medqa", "Warfarin", "B", "option text", (0, 8)),
+        ("pubmedqa", "It says no", None, "cut off", None),
+        ("pubmedqa", "yes, maybe", "yes", "stated", (0, 3)),
+        ("pubmedqa", "no", "no", "exact", (0, 2)),
+        ("gad", "The gene is not associated", None, "cut off", None),
+        ("gad", "not associated", "not associated", "exact", (0, 14)),
+        ("mednli", "That is entailment", None, "cut off", None),
+        ("mediqa_rqe", "It is no entailment. So not", "not entailment", "mentioned", (9, 19)),
+    ],
+)
+def test_the_last_word_of_a_text_that_was_cut_is_no_answer(name, text, answer, why, span):
+    # Mutations: the "A" of "Acute" read as a letter; a one-token answer lost; the last word taken away, so that what
+    # stands before it comes to stand at the end, or so that "Insulin glargine" gives "Insulin"; read in what is whole.
+    asked = [question(TASKS[name], ITEMS[name][0])]
+    one_label = scorer(TASKS[name], "generated", TASKS[name].family.formats[0])
+    for finish in ("length", "context"):
+        _, (one,) = scored(one_label, asked, [Output(text=text, finish=finish)])
+        assert (one.answer, one.why, one.span) == (answer, why, span)
+        assert one.problems == {"unfinished": 1}
+    for finish in ("", "end", "stop"):
+        _, (one,) = scored(one_label, asked, [Output(text=text, finish=finish)])
+        assert one.why != "cut off"
+
+
+def test_a_part_of_the_option_that_a_cut_text_gives_is_no_answer():
+    # Mutation: without the last word, "Insulin" is read.
+    item = Choice("1", "Which drug is given once a day?", ("Insulin", "Insulin glargine", "Metformin"), 1)
+    asked = [question(TASKS["medqa"], item)]
+    one = scorer(TASKS["medqa"], "generated", "letter")
+    texts = [Output(text=text, finish="length") for text in ("It is insulin glargine", "It is insulin glargine.")]
+    assert [reading.answer for reading in scored(one, asked * 2, texts)[1]] == [None, "B"]
 
 
 def test_a_letter_beyond_an_items_options_is_none():

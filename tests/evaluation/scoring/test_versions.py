@@ -15,23 +15,23 @@ from tests.evaluation.scoring.made import ASKED, ITEMS
 # extraction.VERSION, and by task, answer format and protocol the scorer's version and a digest of its counts.
 EXTRACTION = 2
 COUNTED: dict[str, tuple[int, str]] = {
-    "medqa letter generated": (1, "ba44cdc3e758"),
-    "medqa letter_and_text generated": (1, "4e0b0fa7ee92"),
-    "pubmedqa word generated": (1, "ca87bb59b4f0"),
-    "mednli label generated": (1, "cf83c5b0d1a9"),
-    "mediqa_rqe label generated": (1, "3639d12c09ec"),
-    "gad class generated": (1, "3cfd468a31b3"),
-    "medication_status class generated": (1, "cf83c5b0d1a9"),
-    "hoc names generated": (1, "54cd99a81c03"),
-    "ncbi_disease iob generated": (1, "a84ab3761e37"),
-    "ncbi_disease json generated": (1, "240d01611b3c"),
-    "bc5cdr iob generated": (1, "810fe97952b1"),
-    "bc5cdr json generated": (1, "69c530d853b1"),
-    "mts_dialog text generated": (1, "660466ea1563"),
-    "meqsum text generated": (1, "8d074021cd8b"),
-    "medquad text generated": (1, "1f0c521b1217"),
-    "own_instructions text generated": (1, "a7bb4115366c"),
-    "coreference text generated": (1, "bc592a019e5c"),
+    "medqa letter generated": (2, "16dd4de5609d"),
+    "medqa letter_and_text generated": (2, "2820d54ce488"),
+    "pubmedqa word generated": (2, "66917df6a569"),
+    "mednli label generated": (2, "e0271903d5c2"),
+    "mediqa_rqe label generated": (2, "b79562c9f9df"),
+    "gad class generated": (2, "b5a49fd9c85d"),
+    "medication_status class generated": (2, "e0271903d5c2"),
+    "hoc names generated": (1, "3a7d05b92a38"),
+    "ncbi_disease iob generated": (1, "e088e5e8a991"),
+    "ncbi_disease json generated": (1, "ef4c36152aff"),
+    "bc5cdr iob generated": (1, "5c3a56eec7ae"),
+    "bc5cdr json generated": (1, "70ade256a3ef"),
+    "mts_dialog text generated": (1, "3fc5e76bc8a4"),
+    "meqsum text generated": (1, "fee81688d1f1"),
+    "medquad text generated": (1, "eca0f82ac932"),
+    "own_instructions text generated": (1, "b0ffc2652cbf"),
+    "coreference text generated": (1, "779cf26974f6"),
     "pubmedqa word harness": (1, "7eb32f20be6e"),
     "mednli label likelihood": (1, "ff8d7cde4b57"),
 }
@@ -53,6 +53,7 @@ def counted(name: str, form: str, protocol: str) -> tuple[int, str]:
     rows = []
     for asked in questions:
         outputs = [Output(text=text) for text in [*(other.record.output for other in questions), *SAID]]
+        outputs += [Output(text=text, finish="length") for text in (*SAID, "The answer is B", "I say no")]
         if protocol != "generated":
             count = len(task.labels)
             outputs = [Output(loglikelihoods=tuple(range(-best - count, -best))) for best in (1, 20)]
