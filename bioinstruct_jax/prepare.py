@@ -1,7 +1,7 @@
 """Make instruction rows of biomedical corpora: rendered, compared with what evaluation will ask, balanced and counted.
 
-With --list it prints the tasks and which of their files are there; --audit=200 draws rows for two readers to judge, and
---agreement says how far the filled sheets agree.
+With --list it prints the tasks, which of their files are there, and where they are to be had; --audit=200 draws rows
+for two readers to judge, and --agreement says how far the filled sheets agree.
 
 Exit code: 0 done, 2 unusable settings or corpora, 130 interrupted.
 """
@@ -39,7 +39,7 @@ EXAMPLES = (
 class Options:
     """Options of one call."""
 
-    list: Annotated[Flag, Field(description="print every task: family, splits, licence, and what is there")] = False
+    list: Annotated[Flag, Field(description="print every task: files, licence, where to get them")] = False
     preview: Annotated[Natural, Field(description="print this many rows of each source and split, then stop")] = 0
     audit: Annotated[Natural, Field(description="draw so many training rows to blinded sheets for two readers")] = 0
     agreement: Annotated[Flag, Field(description="read the filled sheets: how far the two readers agree")] = False
@@ -82,7 +82,7 @@ def run(job: Prepare, options: Options) -> None:
             check_folder(corpora)
         except FileNotFoundError as error:
             print(f"note: {error}", file=sys.stderr)
-        print(columns(listing.HEAD, listing.rows(corpora)))
+        print(listing.text(corpora))
         return
     if options.agreement:
         from bioinstruct_jax.preparation import agreement, folder

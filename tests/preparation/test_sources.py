@@ -1,3 +1,5 @@
+import re
+
 import pytest
 from upath import UPath
 
@@ -79,3 +81,26 @@ def test_a_list_says_what_is_there(tmp_path):
     corpora.put(tmp_path, "gad/train.tsv", "")
     assert listing.availability(TASKS["gad"], UPath(tmp_path)).word == "yes"
     assert listing.availability(TASKS["hoc"], UPath(tmp_path)).word == "no"
+
+
+def test_a_list_says_which_file_belongs_where_and_where_to_get_it(tmp_path):
+    # Mutations: a file that is there called missing; its folder left out; the licence, or where to get it, left out.
+    corpora.put(tmp_path, "gad/test.tsv", "")
+    said = listing.text(UPath(tmp_path))
+    assert (
+        f"""
+gad                          relations        attribution     test
+ train, {TASKS["gad"].split("train").count:,} rows
+  missing  gad/train.tsv
+ test, {TASKS["gad"].split("test").count:,} rows
+  there    gad/test.tsv
+ licence  CC BY 4.0
+ from     the release of BioBERT's relation data (dmis-lab/biobert), GAD
+ reader   tried on the real file
+"""
+        in said
+    )
+    found = " ".join(said.split())
+    for task in TASKS.values():
+        assert f"licence {task.licence.name} from {task.licence.obtain} reader " in found
+    assert [line for line in said.splitlines() if len(line) > 80 and not re.match("  (there|missing) ", line)] == []
