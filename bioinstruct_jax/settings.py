@@ -258,16 +258,20 @@ def _check(tree: _Tree, job: type[Job]) -> tuple[Job | None, list[str]]:
     try:
         return TypeAdapter(job).validate_python(tree.value), []
     except ValidationError as error:
-        found = error.errors(include_url=False)
-        # A list whose items are wrong is not too short as well.
-        wrong = {one["loc"][:-1] for one in found} | {one["loc"][:1] for one in found if len(one["loc"]) > 1}
-        found = [one for one in found if one["type"] != "too_short" or one["loc"] not in wrong]
-        return None, [tree.origin(one["loc"]) + _problem(one, job) for one in found]
+        return None, [tree.origin(one["loc"]) + _problem(one, job) for one in _found(error)]
 
 
-def problems(error: ValidationError, job: type) -> list[str]:
-    """What pydantic found wrong in an object of class `job`, in our words, each behind its key."""
-    return [f"{'.'.join(map(str, one['loc']))}: {_problem(one, job)}" for one in error.errors(include_url=False)]
+def problems(error: ValidationError, job: type, key: str) -> list[str]:
+    """What pydantic found wrong in a `job` that stands under `key` of other settings, in our words, with its key."""
+    found = [(".".join(map(str, (key, *one["loc"]))), _problem(one, job, key)) for one in _found(error)]
+    return [f"{name}: {problem}" for name, problem in found]
+
+
+def _found(error: ValidationError) -> list[Any]:
+    """Pydantic's errors, but those that follow from others: a list whose items are wrong is not too short as well."""
+    found = error.errors(include_url=False)
+    wrong = {one["loc"][:-1] for one in found} | {one["loc"][:1] for one in found if len(one["loc"]) > 1}
+    return [one for one in found if one["type"] != "too_short" or one["loc"] not in wrong]
 
 
 _NEEDS = {
@@ -281,8 +285,8 @@ _NEEDS = {
 }
 
 
-def _problem(error: Any, job: type) -> str:
-    """One of pydantic's errors in our words."""
+def _problem(error: Any, job: type, above: str = "") -> str:
+    """One of pydantic's errors in our words; `above`: the key under which the object stands, where no option does."""
     loc, value = error["loc"], error["input"]
     kind: Any = job
     for key in loc:
@@ -291,11 +295,16 @@ def _problem(error: Any, job: type) -> str:
         case "unexpected_keyword_argument":
             if len(loc) == 1 and "." in loc[0]:
                 return "in a file, keys with dots are written as sections: " + ": {".join(loc[0].split(".")) + ": ...}"
-            return f"unknown key, given {_given(value)}; {schema.nearest(job, tuple(map(str, loc)))}"
+            hint = schema.nearest(job, tuple(map(str, loc)))
+            hint = hint.replace("did you mean ", f"did you mean {above}.") if above else hint
+            return f"unknown key, given {_given(value)}; {hint}"
         case "missing":
             place = tuple("N" if isinstance(key, int) else key for key in loc)
             meaning = next(key.description for key in schema.keys(job) if key.path == place)
-            return f"missing ({meaning}); give --{'.'.join(map(str, loc))}=..."
+            return f"missing ({meaning})" + ("" if above else f"; give --{'.'.join(map(str, loc))}=...")
+        case "too_short":
+            least, there = error["ctx"]["min_length"], error["ctx"]["actual_length"]
+            return f"{there} given, at least {least} {'is' if least == 1 else 'are'} needed: {_given(value)}"
         case "value_error":
             return str(error["ctx"]["error"])
         case "dataclass_type":

@@ -191,7 +191,7 @@ IN_THE_FILE = [
     (("weight: 2", "columns: {output: 3}"), "data.sources.1.columns.output: needs text"),
     (("weight: 2", "columns: {answer: a}"), "data.sources.1: columns: unknown field 'answer'; the fields are id,"),
     (("weight: 2", "<<: {weight: 2}"), "my.yaml:10: data.sources.1.<<: unknown key"),
-    (("    - path: seeds\n    - path: more.jsonl\n      weight: 2", "    []"), "data.sources: should have at least 1"),
+    (("    - path: seeds\n    - path: more.jsonl\n      weight: 2", "    []"), "0 given, at least 1 is needed: []"),
     (("    - path: seeds\n", "    - seeds\n"), "my.yaml:8: data.sources.0: needs a section with path"),
     (("length: 256", "length: 4096"), "data.length 4096 is beyond model.shape.max_position_embeddings 2048"),
     (("steps: 10", "steps: 10\n  epochs: 1"), "my.yaml:12: training: give either epochs or steps"),

@@ -277,12 +277,15 @@ def test_a_dry_run_leaves_nothing(tmp_path):
         (["--cells=nothing"], "no such cell; they are small-base"),
         (["--commands", "--gather"], "--commands and --gather: one at a time"),
         (["--jobs=0"], "jobs"),
+        (["--seeds=[0, 1]"], "--seeds: 2 given, at least 3 are needed: [0, 1]"),
+        (["--evaluation.tasks=[medqqa]"], ": evaluation: tasks: 'medqqa' is neither a task nor a group"),
         (["--models.0.settings=nowhere.yaml"], "models: small: nowhere.yaml: no such settings file"),
         (["--models.0.set={model.weihgts: x}"], "model.weights"),
         (["--out=gs://bucket/study"], "local folder"),
     ],
 )
 def test_what_cannot_be_used_is_told(tmp_path, words, said):
+    # Mutation: pydantic's own words of a list that is too short, "items after validation".
     found = call(grids.file(tmp_path), "--dry-run" if "--commands" not in words else "--jobs=1", *words)
     assert found.code == 2
     assert said in found.err

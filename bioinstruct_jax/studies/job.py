@@ -229,5 +229,4 @@ class Study:
         try:
             return TypeAdapter(Evaluate).validate_python({"contamination": self.contamination, **given})
         except ValidationError as error:
-            found = settings.problems(error, Evaluate)
-            raise ValueError("; ".join(f"evaluation.{problem}" for problem in found)) from None
+            raise ValueError("; ".join(settings.problems(error, Evaluate, "evaluation"))) from None

@@ -38,7 +38,10 @@ def test_every_seed_has_each_arm_in_its_sizes_and_the_curve(tmp_path):
             "size natural is not among sizes .* of no-QA",
         ),
         ({"hypotheses": [{"on": "medqa", "protocol": "harness"}]}, "protocol harness is not among"),
-        ({"evaluation": {"limitt": 3}}, r"evaluation\.limitt: unknown key, given 3; did you mean .*limit"),
+        ({"evaluation": {"limitt": 3}}, r"evaluation\.limitt: unknown key, given 3; did you mean evaluation\.limit\?"),
+        ({"evaluation": {"tasks": ["medqqa"]}}, r"^[^.]*evaluation: tasks: 'medqqa' is neither a task nor a group"),
+        ({"evaluation": {"judge": {"endpoint": {}}}}, r"evaluation\.judge\.endpoint\.model: missing \([^)]*\) \["),
+        ({"evaluation": {"protocols": ["x"]}}, r"evaluation\.protocols\.0: needs one of [^;]*; given x \["),
         ({"evaluation": {"tasks": ["medqa"], "limit": "x"}}, r"evaluation\.limit: needs a whole number"),
         ({"evaluation": {"out": "x"}}, "evaluation.out is set by the study itself"),
         ({"curve": {"arm": "some"}}, "curve.arm 'some'"),
@@ -46,5 +49,7 @@ def test_every_seed_has_each_arm_in_its_sizes_and_the_curve(tmp_path):
     ],
 )
 def test_impossible_studies(tmp_path, changes, message):
+    # Mutations: problems of `evaluation` behind "evaluation.:", with an option that a study does not have, with the key
+    # of another file, or said twice of one list.
     with pytest.raises(ValueError, match=message):
         grids.job(tmp_path, **changes)
