@@ -12,10 +12,12 @@ from upath import UPath
 
 from bioinstruct_jax import settings
 from bioinstruct_jax.config import Mesh, Train
-from bioinstruct_jax.files import make_folder, path
+from bioinstruct_jax.files import make_folder, path, read_text
 from bioinstruct_jax.scoring_settings import Scoring
 from bioinstruct_jax.training.metrics import read_rows
 
+CONFIG = "config.yaml"  # the first file of a run, and the sign that the folder is one
+EARLY = {CONFIG, "data.json", "rows.jsonl", "bad_rows.jsonl", "base", "tensorboard", "wandb"}  # before the first row
 PROTOCOLS = ("file", "local", "gs", "gcs")  # where orbax writes checkpoints; it has no way to s3://
 _PACKAGES = ("bioinstruct-jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "transformers", "numpy")
 
@@ -70,7 +72,7 @@ class RunFolder:
 
     def keep_settings(self, job: Train) -> None:
         """Write down settings that were changed and accepted."""
-        file, text = self.path / "config.yaml", settings.dump(job)
+        file, text = self.path / CONFIG, settings.dump(job)
         old = settings.loads(file.read_text(encoding="utf-8"), job=Train, where=str(file))
         if self.writes and changes(old, job):
             file.write_text(text, encoding="utf-8")
@@ -160,7 +162,8 @@ def open_run(job: Train, *, writes: bool = True, accept_changes: bool = False) -
         accept_changes: other settings are taken; `keep_settings` writes them down once they can be used.
 
     Raises:
-        ValueError: if a run of that name has other settings; names each that differs.
+        ValueError: if a run of that name has other settings; names each that differs. Or if the folder holds what no
+            run wrote: nothing is overwritten.
     """
     protocol, mark, _ = job.runs_dir.partition("://")
     if mark and protocol not in PROTOCOLS:
@@ -168,7 +171,6 @@ def open_run(job: Train, *, writes: bool = True, accept_changes: bool = False) -
             f"runs_dir {job.runs_dir!r}: checkpoints can be written to local disk and to gs://, not to {protocol}://"
         )
     folder = path(job.runs_dir) / job.name
-    saved = folder / "config.yaml"
     if (old := begun(folder)) is not None:
         if (differences := changes(old, job)) and not accept_changes:
             raise ValueError(
@@ -177,8 +179,13 @@ def open_run(job: Train, *, writes: bool = True, accept_changes: bool = False) -
             )
     elif writes:
         try:
+            if not _free(folder, job):
+                raise ValueError(
+                    f"the run folder {folder} is no run and not empty: nothing is overwritten. Give another --name, or "
+                    "another --runs_dir=FOLDER"
+                )
             make_folder(folder)
-            saved.write_text(settings.dump(job), encoding="utf-8")
+            (folder / CONFIG).write_text(settings.dump(job), encoding="utf-8")
         except OSError as error:
             raise OSError(
                 f"runs_dir {job.runs_dir!r}: the run folder {folder} cannot be made ({error}); "
@@ -193,11 +200,34 @@ def open_run(job: Train, *, writes: bool = True, accept_changes: bool = False) -
 
 
 def begun(folder: UPath) -> Train | None:
-    """The settings of the run that was begun in a folder; None: none was, or none that came to its first step."""
-    saved = folder / "config.yaml"
-    if saved.exists() and any((folder / name).exists() for name in ("metrics.jsonl", "checkpoints")):
-        return settings.loads(saved.read_text(encoding="utf-8"), job=Train, where=str(saved))
+    """The settings of the run that was begun in a folder; None: none was, or none that came to its first step.
+
+    Raises SettingsError where they are damaged, or not of this version.
+    """
+    saved = folder / CONFIG
+    if saved.exists() and any((folder / name).exists() for name in ("metrics.jsonl", "checkpoints", "finished.json")):
+        text = read_text(saved)
+        return settings.loads(text, job=Train, where=str(saved)) if settings.holds(text, Train) else None
     return None
+
+
+def _free(folder: UPath, job: Train) -> bool:
+    """Whether a run may begin in a folder: a new or empty one, or that of a run that never came to its first step.
+
+    That has settings as `train` writes them, or the beginning of this job's, if it was killed while it wrote them.
+    """
+    found = folder.iterdir() if folder.is_dir() else ()
+    # The empty object that a bucket's console makes for a folder is listed as a file of the folder's own name.
+    held = {file.name for file in found if file.name != folder.name or file.exists()}
+    if CONFIG not in held:
+        return not held
+    written = (folder / CONFIG).read_bytes()
+    if held <= EARLY and settings.dump(job).encode().startswith(written):
+        return True
+    try:
+        return settings.dump(settings.loads(written.decode(), job=Train, where=CONFIG)).encode() == written
+    except ValueError:
+        return False
 
 
 def changes(old: Train, new: Train) -> list[str]:

@@ -121,6 +121,19 @@ def dump(job: object) -> str:
     return yaml12.write(_plain(job))
 
 
+def holds(text: str, job: type) -> bool:
+    """Whether a settings file is of class `job`, be it damaged or of another version: not where most keys are others'.
+
+    So that the `config.yaml` of another verb or program is not taken for one's own.
+    """
+    try:
+        value = yaml12.read(text).value
+    except yaml12.YamlError:
+        return True  # damaged: `loads` says where
+    keys = set(value) if isinstance(value, dict) else set()
+    return not keys or 2 * len(keys & set(schema.fields(job))) > len(keys)
+
+
 def changes(old: object, new: object) -> list[str]:
     """What differs between two configurations, a line each: 'optimizer.learning_rate: 0.0002 -> 0.0001'."""
     return list(_differences(_plain(old), _plain(new), ""))

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import fsspec.config
@@ -15,12 +16,13 @@ from upath import UPath
 from bioinstruct_jax import files, train
 from bioinstruct_jax.data.output.check import check
 from bioinstruct_jax.data.output.errors import OutputError
+from bioinstruct_jax.run_folder import open_run
 from bioinstruct_jax.training.checkpoint import Checkpoints, SaveError
 from bioinstruct_jax.training.manifest import MANIFEST
 from bioinstruct_jax.training.metrics import Rows, read_rows
 from tests.object_store import ObjectStore
 from tests.outputs import CARD, ROW, contents, many, put, stop
-from tests.small import after
+from tests.small import after, job
 from tests.tiny_run import write
 
 WEIGHTS = "adapter/adapter_model.safetensors"
@@ -108,6 +110,21 @@ def test_a_bucket_that_is_not_there_is_named_and_not_made(store, tmp_path, capsy
         "runs_dir 'gs://buckket/runs': the run folder gs://buckket/runs/run cannot be made" in capsys.readouterr().err
     )
     assert not store.refused
+
+
+def test_whose_folder_it_is_is_told_in_a_bucket_too(store):
+    # Mutation: the objects of a prefix not listed: another's are taken for a new folder. Or the empty object that
+    # consoles make for a folder taken for a file in it.
+    files.write_text(files.path("gs://bucket/runs/small/report.html"), "mine")
+    there = replace(job(), runs_dir="gs://bucket/runs")
+    with pytest.raises(ValueError, match="gs://bucket/runs/small is no run and not empty: nothing is overwritten"):
+        open_run(there)
+    assert store.names() == ["bucket/runs/small/report.html"]
+    store.drop("bucket/runs/small/report.html")
+    store.put("bucket/runs/small/", b"")
+    for _ in range(2):
+        open_run(there)
+        assert store.names("bucket/runs/small/c") == ["bucket/runs/small/config.yaml"]
 
 
 def test_an_error_of_the_bucket_ends_without_a_traceback(store, tmp_path, capsys, monkeypatch):

@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import pytest
 
+from bioinstruct_jax import settings
 from bioinstruct_jax.config import Optimizer
-from bioinstruct_jax.run_folder import open_run
+from bioinstruct_jax.run_folder import EARLY, begun, open_run
 from tests.small import job
 
 
@@ -51,6 +52,54 @@ def test_a_damaged_settings_file_is_named(tmp_path):
     (tmp_path / "small" / "config.yaml").write_text("name: [")
     with pytest.raises(ValueError, match=r"config\.yaml"):
         open_run(_job(tmp_path))
+
+
+FOREIGN = {
+    "files of somebody's": {"report.html": "mine", "metrics.jsonl": "mine", "rows.jsonl": "mine"},
+    "settings of somebody's": {"config.yaml": "name: small\ndata: {sources: [{path: seeds}]}\n"},
+    "settings of another verb": {"config.yaml": "out: scores\ntasks: [medqa]\nmodels: []\n", "finished.json": "{}"},
+    "a run of another program": {"config.yaml": "lr: 1.0\nmodel: big\ntrainer: {}\n", "checkpoints/1/a": "mine"},
+    "settings torn, files that come later": {"config.yaml": "", "report.html": "mine"},
+}
+
+
+@pytest.mark.parametrize("held", FOREIGN.values(), ids=FOREIGN.keys())
+@pytest.mark.parametrize("accept_changes", [False, True])
+def test_what_no_run_wrote_is_refused_and_left_as_it_is(tmp_path, held, accept_changes):
+    # Mutation: a folder of any files taken for a new one, settings of anybody's for those of a run (`_free` without
+    # its comparison, `begun` without `settings.holds`).
+    place = tmp_path / "small"
+    for name, text in held.items():
+        (place / name).parent.mkdir(parents=True, exist_ok=True)
+        (place / name).write_text(text)
+    with pytest.raises(ValueError, match=r"the run folder .*small is no run and not empty: nothing is overwritten"):
+        open_run(_job(tmp_path), accept_changes=accept_changes)
+    found = {str(file.relative_to(place)): file.read_text() for file in place.rglob("*") if file.is_file()}
+    assert found == held
+
+
+def test_a_run_that_was_killed_at_its_very_beginning_goes_on(tmp_path):
+    # Mutation: torn settings, or an empty folder, taken for somebody's; or only those that are no YAML taken for torn.
+    job = _job(tmp_path / "Größe")
+    place = tmp_path / "Größe" / "small"
+    place.mkdir(parents=True)
+    assert begun(open_run(job).path) is None
+    whole = (place / "config.yaml").read_bytes()
+    for name in EARLY - {"config.yaml"}:
+        (place / name).touch()
+    for end in range(0, len(whole), 7):
+        (place / "config.yaml").write_bytes(whole[:end])
+        open_run(job)
+        assert (place / "config.yaml").read_bytes() == whole
+
+
+def test_a_finished_run_is_one_whatever_was_taken_out_of_it(tmp_path):
+    # Mutation: `begun` without finished.json: a run that was trimmed gets the settings of the next command.
+    folder = open_run(_job(tmp_path))
+    folder.write_json("finished.json", {})
+    assert settings.dump(begun(folder.path)) == settings.dump(_job(tmp_path))
+    with pytest.raises(ValueError, match="started with other settings"):
+        open_run(replace(_job(tmp_path), seed=3))
 
 
 def test_a_place_that_cannot_hold_a_run_is_named(tmp_path):

@@ -417,6 +417,22 @@ def test_changes(file):
     assert settings.changes(old, old) == []
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (FILE, True),
+        (FILE + "newer: 1\n", True),
+        ("name: [", True),
+        ("", True),
+        ("out: rows\nsources: []\nseed: 0\n", False),
+        ("name: mine\nlr: 1.0\n", False),
+    ],
+)
+def test_whose_settings_a_file_holds(text, expected):
+    # Mutation: one key in common, or half of them, taken for enough; a damaged file, or one of a newer version, not.
+    assert settings.holds(text, Train) is expected
+
+
 @config.config
 class Copy:
     folder: Annotated[str, Field(description="what to copy")]

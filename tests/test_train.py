@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from bioinstruct_jax import train
+from bioinstruct_jax import settings, train
+from bioinstruct_jax.preparation.job import Prepare
 from bioinstruct_jax.training.recorder import Recorder
 from tests.tiny_run import ROWS, SHAPE, metric_rows, write
 
@@ -58,7 +59,6 @@ def test_the_adapter_in_peft_gives_our_logits(finished):
     from peft import PeftModel
     from transformers import AutoModelForCausalLM
 
-    from bioinstruct_jax import settings
     from bioinstruct_jax.config import Train
     from bioinstruct_jax.files import path
     from bioinstruct_jax.interop import base, peft_adapter
@@ -154,6 +154,20 @@ def test_lost_metrics_are_not_glossed_over(finished, tmp_path, capsys):
 def test_a_run_of_the_same_name_with_other_settings_is_refused(finished, capsys):
     assert train.main([str(finished / "config.yaml"), "--optimizer.learning_rate=0.02"]) == 2
     assert "optimizer.learning_rate: 0.01 -> 0.02" in capsys.readouterr().err
+
+
+def test_a_folder_of_another_verb_is_refused_and_left_as_it_is(tmp_path, capsys):
+    # Mutation: a folder with anybody's files taken for a new run: its settings are replaced, and its report.
+    place = tmp_path / "runs" / "run"
+    place.mkdir(parents=True)
+    (place / "config.yaml").write_text(
+        settings.dump(Prepare(out=str(place), corpora="corpora", sources=[{"task": "bc5cdr"}]))
+    )
+    (place / "report.html").write_text("of prepare")
+    before = _files(place)
+    assert train.main([str(write(tmp_path))]) == 2
+    assert f"the run folder {place} is no run and not empty: nothing is overwritten" in capsys.readouterr().err
+    assert _files(place) == before
 
 
 @pytest.mark.slow
