@@ -73,7 +73,10 @@ def main(argv: list[str] | None = None) -> int:
         platforms.settle(job.platform)
         if options.preview:
             from bioinstruct_jax.data.preview import print_preview
+            from bioinstruct_jax.interop import hub_config
 
+            if not job.tokenizer.path:  # else nothing of the base is read
+                hub_config.check_there(job.model.weights, job.model.revision)
             print_preview(job, options.preview)
             return 0
         many = options.distributed or options.coordinator is not None
@@ -158,7 +161,7 @@ def run(job: Train, interrupt: Interrupt, *, accept_changes: bool = False) -> No
     from bioinstruct_jax.data import dataset
     from bioinstruct_jax.data.batch import micro_batches, row_numbers
     from bioinstruct_jax.inference import while_training
-    from bioinstruct_jax.interop import base, model_card, results, start
+    from bioinstruct_jax.interop import base, hub_config, model_card, results, start
     from bioinstruct_jax.model.loss import Batch
     from bioinstruct_jax.reporting import run_report
     from bioinstruct_jax.reporting.plot import loss_plot
@@ -186,7 +189,7 @@ def run(job: Train, interrupt: Interrupt, *, accept_changes: bool = False) -> No
     with Progress(silent=not writes) as progress, contextlib.ExitStack() as stack:
         # ---------------------------------------------------------------- rows of tokens
         progress.phase("loading")
-        base.check_there(job)
+        hub_config.check_there(job.model.weights, job.model.revision)
         tasks = while_training.read(job)
         data = dataset.load(job, progress.within)
         fingerprints = {name: (data.report[name] or {}).get("fingerprint") for name in ("train", "held_out")}

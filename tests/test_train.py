@@ -232,6 +232,19 @@ def test_what_cannot_run_ends_with_a_message_and_code_2(tmp_path, capsys, change
     assert "Traceback" not in error
 
 
+@pytest.mark.parametrize("option", ["--track=none", "--preview=1"])
+def test_a_base_that_is_nowhere_is_told_by_its_setting(tmp_path, monkeypatch, capsys, option):
+    # Mutation: its tokenizer is asked for first: minutes of retries, and no word of model.weights or of what to do.
+    monkeypatch.setattr("huggingface_hub.snapshot_download", lambda *_, **__: (_ for _ in ()).throw(OSError("no net")))
+    monkeypatch.setattr("bioinstruct_jax.data.tokenizer.load", lambda *_: pytest.fail("the tokenizer is asked for"))
+    file = write(tmp_path, model={"weights": "nobase", "shape": None}, tokenizer={"path": None})
+    assert train.main([str(file), option]) == 2
+    assert (
+        "model.weights 'nobase': no such local folder, not in the local cache, and the hub cannot be reached (no net). "
+        "Download the model where there is a network and give its folder"
+    ) in capsys.readouterr().err
+
+
 def test_the_saved_adapter_is_float32_and_not_empty(finished):
     tensors = load_file(finished / "adapter" / "adapter_model.safetensors")
     assert len(tensors) == 2 * 7 * SHAPE["num_hidden_layers"]

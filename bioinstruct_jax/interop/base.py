@@ -7,7 +7,6 @@ import jax
 from flax import nnx
 from upath import UPath
 
-from bioinstruct_jax import files
 from bioinstruct_jax.config import Shape, Train
 from bioinstruct_jax.interop import hub_config, hub_weights, start
 from bioinstruct_jax.interop.peft_adapter import Adapter
@@ -27,13 +26,6 @@ class Base:
 
     shape: Shape
     folder: UPath | None
-
-
-def check_there(job: Train) -> None:
-    """Refuse a path to a base that does not exist, before anything else is read. Raises FileNotFoundError."""
-    weights = job.model.weights
-    if weights.startswith(("/", ".", "~")) and not files.path(weights).exists():
-        raise FileNotFoundError(f"model.weights {weights!r}: there is no such folder")
 
 
 def resolve(job: Train, vocabulary: int) -> Base:

@@ -93,6 +93,15 @@ def locate(
     return _download(weights, revision, setting, wanted)
 
 
+def check_there(weights: str, revision: str | None) -> None:
+    """Refuse a base that is not there before anything else is read; of a hub model, only small files are downloaded.
+
+    Raises as `locate`.
+    """
+    if weights != "random":
+        locate(weights, revision, wanted=("config.json", *TOKENIZER_FILES))
+
+
 def _download(name: str, revision: str | None, setting: str, wanted: tuple[str, ...]) -> UPath:
     from huggingface_hub import errors, snapshot_download
 

@@ -233,6 +233,18 @@ def test_hub_errors_say_what_to_do(monkeypatch):
         fails(errors.OfflineModeIsEnabled("offline"))
     assert asked["name"] == "owner/model"
     assert asked["revision"] == "v1"
+
+
+def test_a_base_is_looked_for_without_its_weights(monkeypatch):
+    # Mutation: check_there with the files of the whole model: gigabytes come before a row is found to be missing.
+    asked = {}
+    monkeypatch.setattr("huggingface_hub.snapshot_download", lambda _, **options: asked.update(options) or ".")
+    hub_config.check_there("random", None)
+    assert not asked
+    hub_config.check_there("owner/model", "v1")
+    assert asked["revision"] == "v1"
+    assert "config.json" in asked["allow_patterns"]
+    assert not [pattern for pattern in asked["allow_patterns"] if "safetensors" in pattern]
     assert not any("bin" in pattern or "pth" in pattern for pattern in asked["allow_patterns"])
 
 
