@@ -16,6 +16,7 @@ from bioinstruct_jax.data.output import check
 from bioinstruct_jax.data.readers import read
 from bioinstruct_jax.preparation.job import Prepare
 from bioinstruct_jax.resources import resource
+from tests import small
 from tests.preparation import corpora
 
 RECIPES = ("everything", "medtuned", "medtuned_open")
@@ -153,6 +154,19 @@ def test_a_folder_with_something_else_is_left_alone(recipe, tmp_path, capsys):
     assert prepare.main(recipe()) == 2
     assert "is no preparation and not empty" in capsys.readouterr().err
     assert digests(tmp_path / "out").keys() == {"thesis.tex"}
+
+
+def test_a_run_folder_of_train_is_left_alone(recipe, tmp_path, capsys):
+    # Mutation: any config.yaml taken for one of prepare: every key of train is told as unknown, and nothing else.
+    run = tmp_path / "out" / "config.yaml"
+    run.parent.mkdir()
+    run.write_text(settings.dump(small.job()))
+    before = run.read_bytes()
+    assert prepare.main(recipe()) == 2
+    said = capsys.readouterr().err
+    assert "is no preparation and not empty" in said
+    assert "unknown key" not in said
+    assert run.read_bytes() == before
 
 
 @pytest.mark.parametrize(

@@ -32,8 +32,8 @@ def finished(out: UPath, job: Prepare) -> bool:
     from bioinstruct_jax.data.output.check import check
     from bioinstruct_jax.preparation.sources import fingerprint
 
-    if (out / CONFIG).is_file():
-        made = settings.loads(files.read_text(out / CONFIG), job=Prepare, where=str(out / CONFIG))
+    if (out / CONFIG).is_file() and settings.holds(text := files.read_text(out / CONFIG), Prepare):
+        made = settings.loads(text, job=Prepare, where=str(out / CONFIG))
         different = [line for line in settings.changes(made, job) if not line.startswith(("out:", "workers:"))]
         if different:
             raise ValueError(
