@@ -9,6 +9,7 @@ import io
 import logging
 import os
 import re
+import tempfile
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -73,6 +74,27 @@ def make_folder(folder: UPath) -> None:
     """Makes a folder and those above it. A bucket needs none, and its client would make a bucket that is not there."""
     if folder.protocol not in PACKAGES:
         folder.mkdir(parents=True, exist_ok=True)
+
+
+def hindrance(folder: UPath) -> str:
+    """Why a local folder cannot be made or written, for whoever asks before a long work; empty: nothing is known.
+
+    A folder that is not there is made for a moment, under another name: rights alone do not tell.
+    """
+    if not is_local(folder):
+        return ""
+    wanted = Path(folder.path).absolute()
+    try:
+        standing = next(place for place in (wanted, *wanted.parents) if place.exists())
+        if not standing.is_dir():
+            return f"{standing} is a file, so no folder can be made in it"
+        if not os.access(standing, os.W_OK | os.X_OK):
+            return f"nothing may be written in {standing}"
+        if standing != wanted:
+            os.rmdir(tempfile.mkdtemp(dir=standing))
+    except OSError as error:
+        return f"no folder can be made there ({error.strerror})"
+    return ""
 
 
 def from_bucket(error: BaseException) -> bool:

@@ -415,10 +415,14 @@ def test_unusable_settings(words, said, capsys):
 
 
 def test_a_place_that_cannot_be_made_is_refused_before_the_work(pair, tmp_path, capsys, monkeypatch):
+    # Mutation: merged_folder.check without files.hindrance: the second is told by an errno, and to run it again.
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setattr(merge, "load_base", None)  # not reached
-    assert _export(pair, tmp_path / "file" / "sub") == 2
-    assert f"{tmp_path / 'file'} is no folder that you may write to" in capsys.readouterr().err
+    for place in (tmp_path / "file" / "sub", Path("/proc/merged")):
+        assert _export(pair, place) == 2
+        said = capsys.readouterr().err
+        assert f"error: --out {place} cannot be made: " in said
+        assert said.endswith("; choose another\n")
 
 
 # -------------------------------------------------------------------- vLLM

@@ -1,6 +1,8 @@
+import errno
 import gzip
 import hashlib
 import io
+import os
 import sys
 
 import pytest
@@ -66,3 +68,22 @@ def test_bytes_that_are_not_utf8_name_the_file(tmp_path):
     file.write_bytes(b"caf\xe9")
     with pytest.raises(ValueError, match=r"latin\.txt: not UTF-8 at byte 3"):
         files.read_text(file)
+
+
+def test_a_folder_that_cannot_be_made_is_known_before_the_work(tmp_path, monkeypatch):
+    # Mutation: rights alone looked at: root may write into /proc, where no folder can be made. Or the trial is left.
+    (tmp_path / "file").touch()
+    for name in ("", "new", "new/deep"):
+        assert files.hindrance(files.path(tmp_path / name)) == ""
+    assert files.hindrance(files.path("memory://anywhere")) == ""
+    assert "is a file" in files.hindrance(files.path(tmp_path / "file/new"))
+    assert [file.name for file in tmp_path.iterdir()] == ["file"]
+
+    def refuse(**_: object) -> str:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr("tempfile.mkdtemp", refuse)
+    assert files.hindrance(files.path(tmp_path)) == ""
+    assert files.hindrance(files.path(tmp_path / "new")) == "no folder can be made there (Read-only file system)"
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    assert files.hindrance(files.path(tmp_path / "new")) == f"nothing may be written in {tmp_path}"

@@ -194,6 +194,8 @@ def test_what_is_wrong_with_a_place_is_told_before_any_work(recipe, tmp_path, fo
     (tmp_path / "file").write_text("")
     assert prepare.main([*recipe(), f"--out={tmp_path / 'file/out'}"]) == 2
     assert "is a file, so no folder can be made in it" in capsys.readouterr().err
+    assert prepare.main([*recipe(corpora="nowhere"), "--out=/proc/rows"]) == 2
+    assert re.search(r"out /proc/rows: no.*; give another --out=FOLDER", capsys.readouterr().err)
     assert prepare.main([*recipe(), "--agreement"]) == 2
     assert "no sheet_1.csv, sheet_2.csv, key.csv; --audit=200 draws rows" in capsys.readouterr().err
     (folder / "medquad/medquad.jsonl").unlink()

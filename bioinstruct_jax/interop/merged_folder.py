@@ -6,7 +6,6 @@ without which no tool takes it for a model, and removes the mark. An interrupted
 
 import contextlib
 import json
-import os
 from collections.abc import Iterator
 from dataclasses import replace
 from fnmatch import fnmatch
@@ -78,14 +77,8 @@ def check(out: UPath, sources: dict[str, UPath]) -> None:
             raise ValueError(f"--out {out} is {name} {source}, or inside it; choose another folder")
     if out.exists() and not out.is_dir():
         raise ValueError(f"--out {out} is a file; choose a folder that does not exist yet")
-    if files.is_local(out):
-        standing = next(
-            place for place in (Path(out.path).absolute(), *Path(out.path).absolute().parents) if place.exists()
-        )
-        if not standing.is_dir() or not os.access(standing, os.W_OK | os.X_OK):
-            raise ValueError(
-                f"--out {out} cannot be made: {standing} is no folder that you may write to; choose another"
-            )
+    if wrong := files.hindrance(out):
+        raise ValueError(f"--out {out} cannot be made: {wrong}; choose another")
     held = sorted(file.name for file in out.iterdir()) if out.is_dir() else []
     if held and MARK not in held:
         more = f" and {len(held) - 3} more" if len(held) > 3 else ""

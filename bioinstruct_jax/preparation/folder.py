@@ -6,7 +6,6 @@
 """
 
 import json
-import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -51,23 +50,11 @@ def finished(out: UPath, job: Prepare) -> bool:
                 "came, went or changed since. Give another --out=FOLDER, or remove this one"
             )
         return True
-    _writable(out)
+    if wrong := files.hindrance(out):
+        raise ValueError(f"out {out}: {wrong}; give another --out=FOLDER")
     if out.is_file() or (out.is_dir() and any(out.iterdir())):
         raise ValueError(f"{out} is no preparation and not empty: nothing is overwritten. Give another --out=FOLDER")
     return False
-
-
-def _writable(out: UPath) -> None:
-    """Raises ValueError, before any work, where a local folder could not be made or written."""
-    if not files.is_local(out):
-        return
-    place = Path(out.path).absolute()
-    while not place.exists():
-        place = place.parent
-    if not place.is_dir():
-        raise ValueError(f"out {out}: {place} is a file, so no folder can be made in it; give another --out=FOLDER")
-    if not os.access(place, os.W_OK | os.X_OK):
-        raise ValueError(f"out {out}: nothing may be written in {place}; give another --out=FOLDER, or mend its rights")
 
 
 def begin(out: UPath, job: Prepare) -> None:

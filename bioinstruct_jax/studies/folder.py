@@ -143,12 +143,14 @@ def claimed(job: Study) -> Iterator[int]:
     Yields the descriptor that they are to inherit.
 
     Raises:
-        ValueError: another command works there.
+        ValueError: another command works there, or no folder can be made.
         OSError: the folder cannot be written.
     """
     out = place(job)
     if out.is_file():
         raise ValueError(f"out {out}: this is a file; give another --out=FOLDER")
+    if wrong := files.hindrance(files.path(out)):
+        raise ValueError(f"out {out}: {wrong}; give another --out=FOLDER")
     out.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(out / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
     try:

@@ -21,6 +21,13 @@ def test_a_folder_of_something_else_is_refused_before_anything_is_estimated(tmp_
     with pytest.raises(ValueError, match="this is a file"):
         folder.check(replace(study, out=str(other / "thesis.tex")))
     assert [one.name for one in other.iterdir()] == ["thesis.tex"]
+    # Mutation: no `hindrance` in `claimed`: an errno, and nothing of --out.
+    for place in (other / "thesis.tex" / "study", "/proc/study"):
+        with (
+            pytest.raises(ValueError, match=f"out {place}: .*no.*; give another --out=FOLDER"),
+            folder.claimed(replace(study, out=str(place))),
+        ):
+            pass
 
 
 def test_a_dry_run_beside_a_run_says_so(tmp_path):
