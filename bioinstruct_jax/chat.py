@@ -20,7 +20,7 @@ from bioinstruct_jax.config import Float, Int, Natural, Positive, TemplateName, 
 from bioinstruct_jax.config_types import AdapterPlace, ModelPlace
 from bioinstruct_jax.evaluation.language_model import Completion, CompletionRequest, TooLong
 from bioinstruct_jax.interrupt import leave
-from bioinstruct_jax.reporting.terminal import harmless, lines, say
+from bioinstruct_jax.reporting.terminal import harmless, lines, say, undecoded
 from bioinstruct_jax.usage import Verb
 
 if TYPE_CHECKING:
@@ -139,14 +139,18 @@ def run(job: Chat) -> int:
 
     # ---------------------------------------------------------------- instruction, answer
     asked = failed = 0
-    for line in lines():
-        if line.startswith("/"):
-            if line.split()[0] == "/quit":
-                break
-            failed += not command(line, talk)
+    for number, line in lines():
+        where = "" if interactive else f"line {number}: "
+        if line.startswith("/") and line.split()[0] == "/quit":
+            break
+        if wrong := undecoded(line):
+            say(f"error: {where}{wrong}; write it as UTF-8")
+            failed += 1
+        elif line.startswith("/"):
+            failed += not command(line, talk, where)
         elif line.strip():
-            failed += not answer(line.strip(), talk, loaded, job, asked, interactive)
-            asked += 1
+            failed += not answer(line.strip(), talk, loaded, job, asked, where)
+        asked += not line.startswith("/") and bool(line.strip())
     return int(failed > 0 and not interactive)
 
 
@@ -167,8 +171,8 @@ def random_base(loaded: Loaded[JaxLanguageModel]) -> bool:
 # -------------------------------------------------------------------- what a person writes
 
 
-def command(line: str, talk: Conversation) -> bool:
-    """Do what a line that begins with a slash says; false if it says nothing known."""
+def command(line: str, talk: Conversation, where: str) -> bool:
+    """Do what a line that begins with a slash says; false if it says nothing known, which is told with `where`."""
     name, *rest = line.split(maxsplit=1)
     text = "".join(rest).strip()
     if name == "/input":
@@ -180,21 +184,23 @@ def command(line: str, talk: Conversation) -> bool:
     elif name == "/help" and not text:
         say(COMMANDS)
     else:
-        say(f"error: unknown command {line!r}; /help lists them, and a blank before the / makes it an instruction")
+        advice = "/help lists them, and a blank before the / makes it an instruction"
+        say(f"error: {where}unknown command {line!r}; {advice}")
         return False
     return True
 
 
 def answer(
-    instruction: str, talk: Conversation, loaded: Loaded[JaxLanguageModel], job: Chat, number: int, interactive: bool
+    instruction: str, talk: Conversation, loaded: Loaded[JaxLanguageModel], job: Chat, number: int, where: str
 ) -> bool:
     """Write the answer to an instruction while it is made; false, with a line that says why, if there is none.
 
     Args:
         number: of instructions before this one.
+        where: it stands, in standard input; empty for what somebody writes at a terminal.
 
     Raises:
-        KeyboardInterrupt: Ctrl-C, unless it is `interactive`: then it ends the answer alone.
+        KeyboardInterrupt: Ctrl-C, unless somebody is at a terminal: then it ends the answer alone.
     """
     written = ""
     result: Completion | TooLong | None = None
@@ -224,10 +230,10 @@ def answer(
         waiting.start()
         (result,) = loaded.language_model.complete([request], on_text=show)
     except KeyboardInterrupt:
-        if not interactive:
+        if where:
             raise
     except ValueError as error:  # text that is no Unicode, or a conversation that a chat template refuses
-        say(f"error: {str(error).removeprefix('request 0: ')}")
+        say(f"error: {where}{str(error).removeprefix('request 0: ')}")
         return False
     finally:
         waiting.cancel()
@@ -235,7 +241,8 @@ def answer(
             print(flush=True)
     if isinstance(result, TooLong):
         advice = "/new forgets the earlier turns" if talk.history else "shorten it, or the input (/input)"
-        say(f"error: the prompt has {result.tokens} tokens, the context {result.limit}; nothing was cut; {advice}")
+        said = f"the prompt has {result.tokens} tokens, the context {result.limit}; nothing was cut; {advice}"
+        say(f"error: {where}{said}")
         return False
     talk.answered(instruction, written)
     say_end(result, job, written, bool(talk.history))

@@ -89,7 +89,7 @@ def test_a_key_of_chat_reaches_the_model(home, asked, monkeypatch, capsys, key):
     for options in (given, given | {key: value}):
         asked.clear()
         assert _answer(home, options, monkeypatch) == 1
-        assert "error: enough" in capsys.readouterr().err
+        assert "error: line 1: enough" in capsys.readouterr().err
         seen.append(repr(asked))
     assert seen[0] != seen[1]
 

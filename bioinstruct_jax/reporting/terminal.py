@@ -1,6 +1,7 @@
 """Talking to a person at a terminal, or to a program through a pipe: standard output is for results alone."""
 
 import contextlib
+import io
 import os
 import sys
 import unicodedata
@@ -13,28 +14,30 @@ def say(text: str) -> None:
     print(f"\x1b[2m{text}\x1b[0m" if dim else text, file=sys.stderr, flush=True)
 
 
-def lines() -> Iterator[str]:
-    """Standard input; a line that ends in a backslash goes on with the next."""
+def lines() -> Iterator[tuple[int, str]]:
+    """Standard input, each line with its number; one that ends in a backslash goes on with the next.
+
+    Bytes that are no text stay in their line, as `undecoded` knows them: the lines after it can be read all the same.
+    """
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(errors="surrogateescape")
     with contextlib.suppress(ImportError):
         if sys.stdin.isatty() and sys.stdout.isatty():
             import readline  # noqa: F401  - gives `input` its line editing
-    held = ""
+    held, first, number = "", 1, 0
     while (line := read_line("... " if held else "> ")) is not None:
+        number += 1
         if line.endswith("\\"):
             held += line[:-1] + "\n"
             continue
-        yield held + line
-        held = ""
+        yield first, held + line
+        held, first = "", number + 1
     if held:
-        yield held
+        yield first, held
 
 
 def read_line(prompt: str) -> str | None:
-    """The next line of standard input, None at its end; `prompt` is shown at a terminal only.
-
-    Raises:
-        ValueError: bytes that are no text.
-    """
+    """The next line of standard input, None at its end; `prompt` is shown at a terminal only."""
     try:
         if sys.stdin.isatty() and sys.stdout.isatty():
             return input(prompt)
@@ -45,8 +48,16 @@ def read_line(prompt: str) -> str | None:
     except EOFError:
         print(file=sys.stderr)
         return None
-    except UnicodeDecodeError as error:
-        raise ValueError(f"standard input is not {error.encoding} text: {error.reason}") from error
+
+
+def undecoded(text: str) -> str:
+    """The first byte of a text of `lines` that was no text, and where in the line it stands; empty if all was."""
+    for place, char in enumerate(text):
+        if "\udc80" <= char <= "\udcff":
+            before = text[:place].rpartition("\n")[2].encode("utf-8", "surrogatepass")
+            encoding = (sys.stdin.encoding or "utf-8").upper()
+            return f"byte {len(before) + 1} is {ord(char) - 0xDC00:#x}, which is not {encoding}"
+    return ""
 
 
 def harmless(text: str) -> str:

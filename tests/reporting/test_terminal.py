@@ -27,7 +27,7 @@ def test_a_terminal_is_shown_dim_lines_unless_it_asks_for_none(monkeypatch):
 
 def test_a_program_is_shown_neither_prompt_nor_colour(monkeypatch, capsys):
     monkeypatch.setattr("sys.stdin", io.StringIO("one\\\ntwo\nthree\nfour\\"))
-    assert list(terminal.lines()) == ["one\ntwo", "three", "four\n"]
+    assert list(terminal.lines()) == [(1, "one\ntwo"), (3, "three"), (4, "four\n")]
     terminal.say("loading")
     captured = capsys.readouterr()
     assert (captured.out, captured.err) == ("", "loading\n")
@@ -53,15 +53,18 @@ def test_a_terminal_is_asked_line_by_line(monkeypatch, capsys):
     monkeypatch.setattr("sys.stdin", Terminal())
     monkeypatch.setattr("sys.stdout", Terminal())
     monkeypatch.setattr("builtins.input", answer)
-    assert list(terminal.lines()) == ["go on\nhere"]
+    assert list(terminal.lines()) == [(1, "go on\nhere")]
     assert asked == ["> ", "... ", "> "]
     assert capsys.readouterr().err == "\n"
 
 
-def test_what_is_no_text_is_told(monkeypatch):
-    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"\xff\n"), encoding="utf-8"))
-    with pytest.raises(ValueError, match="standard input is not utf-8 text: invalid start byte"):
-        terminal.read_line("> ")
+@pytest.mark.parametrize("errors", ["strict", "surrogateescape"])
+def test_what_is_no_text_is_told_and_the_rest_is_read(monkeypatch, errors):
+    # Mutations: strict left on, by which one byte ends everything; a place counted in letters, or over two lines.
+    given = "Größe?\nGröße\\\nµ".encode() + b"\xe9?\nand\n"
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(given), encoding="utf-8", errors=errors))
+    found = [(number, terminal.undecoded(line)) for number, line in terminal.lines()]
+    assert found == [(1, ""), (2, "byte 3 is 0xe9, which is not UTF-8"), (4, "")]
 
 
 def test_control_characters_do_not_reach_a_terminal():
