@@ -247,7 +247,7 @@ def test_a_cell_that_cannot_be_run_leaves_the_others_their_lines(tmp_path, monke
     assert "small-all-natural-s0: failed: " in said.err
     lines = said.out.splitlines()
     assert len(lines) == 3
-    assert all(line.startswith(f"cd {Path.cwd()} && python -m ") for line in lines)
+    assert all(line.startswith(f"cd {Path.cwd()} && {sys.executable} -m ") for line in lines)
 
 
 def test_the_exit_code_is_that_of_what_was_asked_for(tmp_path, capsys):
