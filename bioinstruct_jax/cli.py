@@ -4,6 +4,8 @@ import difflib
 import sys
 from typing import NoReturn
 
+from bioinstruct_jax.reporting.terminal import put
+
 
 def train(words: list[str]) -> int:
     """instruction-tune a LLaMA with LoRA, or in full"""
@@ -109,12 +111,12 @@ def main(words: list[str] | None = None) -> int:
     usage = USAGE.format(verbs="\n".join(f"  {name:<12}{verb.__doc__}" for name, verb in VERBS.items()))
     match words[:1]:
         case ["-h" | "--help"]:
-            print(usage)
+            put(usage)
             return 0
         case ["--version"]:
             from bioinstruct_jax import __version__
 
-            print(f"bioinstruct-jax {__version__}")
+            put(f"bioinstruct-jax {__version__}")
             return 0
         case []:
             print(usage, file=sys.stderr)

@@ -15,7 +15,7 @@ from bioinstruct_jax import files, platforms, settings
 from bioinstruct_jax.config import Flag, Natural, config
 from bioinstruct_jax.evaluation.runner.job import Evaluate
 from bioinstruct_jax.interrupt import Interrupt, exit_code
-from bioinstruct_jax.reporting.terminal import columns, harmless
+from bioinstruct_jax.reporting.terminal import columns, harmless, put
 from bioinstruct_jax.usage import Verb
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def run(job: Evaluate, options: Options, interrupt: Interrupt) -> int:
             [one.task.name, one.task.family.category, one.split, f"{one.items:,}", ", ".join(one.protocols)]
             for one in plan
         ]
-        print(columns(("task", "group", "split", "items", "protocols"), rows))
+        put(columns(("task", "group", "split", "items", "protocols"), rows))
         for note in notes:
             print(f"note: {note}", file=sys.stderr)
         return 0
@@ -103,8 +103,8 @@ def preview(job: Evaluate, plan: "list[Planned]", count: int) -> None:
     for one in plan:
         for question in islice(one.questions(), count):
             for protocol in one.protocols:
-                print(f"=== {question.id}, {protocol}")
-                print(harmless(shown(previewed(question, one.task, protocol, template), question.record.restricted)))
+                put(f"=== {question.id}, {protocol}")
+                put(harmless(shown(previewed(question, one.task, protocol, template), question.record.restricted)))
 
 
 def evaluate(job: Evaluate, plan: "list[Planned]", notes: list[str], interrupt: Interrupt) -> int:

@@ -18,7 +18,7 @@ from pydantic import Field, model_validator
 from bioinstruct_jax import settings
 from bioinstruct_jax.config import Flag, Natural, config
 from bioinstruct_jax.generation.job import Generate
-from bioinstruct_jax.reporting.terminal import harmless
+from bioinstruct_jax.reporting.terminal import harmless, put
 from bioinstruct_jax.usage import Verb
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def run(job: Generate, options: Options) -> int:
     if options.dry_run:
         from bioinstruct_jax.generation import estimate
 
-        print(estimate.said(job, shown))
+        put(estimate.said(job, shown))
         return 0
     return generate(job, shown, options)
 
@@ -118,13 +118,13 @@ def preview(job: Generate, shown: "list[Record]", count: int) -> None:
     from bioinstruct_jax.generation import asking, prompts
     from bioinstruct_jax.generation.draw import draw
 
-    print(f"prompt version {prompts.VERSION}, hash {prompts.prompt_hash()}")
+    put(f"prompt version {prompts.VERSION}, hash {prompts.prompt_hash()}")
     for number in range(count):
         drawn, request = draw(job, shown, number), asking.request(job, shown, number)
         seeds = ", ".join(seed.id for seed in drawn.seeds)
-        print(f"\n=== {request.key} to {drawn.teacher.name} ({drawn.teacher.model}), seeds {seeds}")
+        put(f"\n=== {request.key} to {drawn.teacher.name} ({drawn.teacher.model}), seeds {seeds}")
         for role, text in request.messages:
-            print(f"--- {role}\n{harmless(text)}")
+            put(f"--- {role}\n{harmless(text)}")
 
 
 def generate(job: Generate, shown: "list[Record]", options: Options) -> int:

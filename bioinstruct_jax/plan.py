@@ -16,7 +16,7 @@ from pydantic import Field, model_validator
 
 from bioinstruct_jax import platforms, settings
 from bioinstruct_jax.config import Flag, Positive, Train, config
-from bioinstruct_jax.reporting.terminal import say
+from bioinstruct_jax.reporting.terminal import put, say
 from bioinstruct_jax.resources import resource
 from bioinstruct_jax.usage import Verb
 
@@ -150,15 +150,15 @@ def run(job: Train, options: Options) -> int:
             "recommended": {name: row.slice for name, row in chosen.items()},
             "hours_unknown": unknown if rows is None and job.training.steps is None else None,
         }
-        print(json.dumps(report, indent=1))
+        put(json.dumps(report, indent=1))
     elif len(shown) == 1:
-        print(table.one(shown[0], unknown))
+        put(table.one(shown[0], unknown))
     else:
-        print(table.many(shown))
+        put(table.many(shown))
         for name, row in chosen.items():
-            print(f"{name}: {row.slice} {' '.join(row.settings)}".rstrip())
+            put(f"{name}: {row.slice} {' '.join(row.settings)}".rstrip())
         if best:
-            print(f"\nbest:\n{table.one(best, unknown)}")
+            put(f"\nbest:\n{table.one(best, unknown)}")
     return int(not any(row.outcome == "fits" for row in shown))
 
 

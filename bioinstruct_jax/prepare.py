@@ -18,7 +18,7 @@ from bioinstruct_jax import files, settings
 from bioinstruct_jax.config import Flag, Natural, config
 from bioinstruct_jax.data.guard import shown
 from bioinstruct_jax.preparation.job import Prepare
-from bioinstruct_jax.reporting.terminal import columns, harmless
+from bioinstruct_jax.reporting.terminal import columns, harmless, put
 from bioinstruct_jax.resources import resource
 from bioinstruct_jax.tasks.task import check_folder
 from bioinstruct_jax.usage import Verb
@@ -82,7 +82,7 @@ def run(job: Prepare, options: Options) -> None:
             check_folder(corpora)
         except FileNotFoundError as error:
             print(f"note: {error}", file=sys.stderr)
-        print(listing.text(corpora))
+        put(listing.text(corpora))
         return
     if options.agreement:
         from bioinstruct_jax.preparation import agreement, folder
@@ -153,9 +153,9 @@ def preview(rows: "Rows", count: int) -> None:
     """Print the first rows of each source and split, a sign in place of restricted text."""
     for part in rows.parts:
         for sample in islice(rows.distinct(part.split, task=part.task), count):
-            print(f"=== {sample.id} ({sample.family}, {sample.format}, {sample.licence})")
+            put(f"=== {sample.id} ({sample.family}, {sample.format}, {sample.licence})")
             for text in (sample.instruction, sample.input, sample.output):
-                print(harmless(shown(text, sample.restricted)), end="\n\n")
+                put(harmless(shown(text, sample.restricted)) + "\n")
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from upath import UPath
 
 from bioinstruct_jax import files, schema, usage, yaml12
 from bioinstruct_jax.config import config
+from bioinstruct_jax.reporting.terminal import put
 from bioinstruct_jax.resources import resource
 
 Job = TypeVar("Job")
@@ -81,7 +82,7 @@ def load(argv: list[str], verb: usage.Verb, job: type[Job], extras: type[Extras]
       SettingsError: naming all unknown keys (with the nearest valid one), wrong types and impossible combinations.
     """
     if any(word in ("-h", "--help") for word in argv):
-        print(usage.text(verb, job, extras))
+        put(usage.text(verb, job, extras))
         sys.exit(0)
     named, options, problems = _words(argv)
     if len(named) > 1:

@@ -17,6 +17,7 @@ from pydantic import Field, model_validator
 from bioinstruct_jax import settings
 from bioinstruct_jax.config import Flag, Positive, config
 from bioinstruct_jax.interrupt import Interrupt, exit_code
+from bioinstruct_jax.reporting.terminal import put
 from bioinstruct_jax.studies.job import Study
 from bioinstruct_jax.usage import Verb
 
@@ -87,7 +88,7 @@ def run(job: Study, options: Options, interrupt: Interrupt) -> int:
     if not wanted:
         raise ValueError(f"--cells={options.cells}: no such cell; they are {', '.join(cell.name for cell in every)}")
     if options.dry_run:
-        print(estimate.said(job, wanted))
+        put(estimate.said(job, wanted))
         return 0
     with folder.claimed(job) as claim, Progress() as progress:
         out = folder.begin(job)

@@ -14,6 +14,18 @@ def say(text: str) -> None:
     print(f"\x1b[2m{text}\x1b[0m" if dim else text, file=sys.stderr, flush=True)
 
 
+def put(text: str) -> None:
+    """Print what a command was asked to show; where its reader has gone (`| head -1`), the command ends quietly.
+
+    Raises SystemExit with 141, as a shell calls a command that a closed pipe ended.
+    """
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left is flushed when the process ends
+        raise SystemExit(141) from None
+
+
 def lines() -> Iterator[tuple[int, str]]:
     """Standard input, each line with its number; one that ends in a backslash goes on with the next.
 

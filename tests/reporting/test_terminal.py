@@ -1,9 +1,13 @@
 """What is said to a person at a terminal, and to a program through a pipe."""
 
 import io
+import os
+import subprocess
+import sys
 
 import pytest
 
+from bioinstruct_jax import cli
 from bioinstruct_jax.reporting import terminal
 
 
@@ -23,6 +27,29 @@ def test_a_terminal_is_shown_dim_lines_unless_it_asks_for_none(monkeypatch):
     monkeypatch.setenv("NO_COLOR", "")
     terminal.say("loading")
     assert said.getvalue() == "\x1b[2mloading\x1b[0m\nloading\n"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        *(f"{verb} --help" for verb in cli.VERBS),
+        "--help",
+        "prepare --list --corpora=.",
+        "generate scripted --preview=3",
+        "generate scripted --dry-run",
+    ],
+)
+def test_output_that_nobody_reads_any_more_ends_quietly(words, tmp_path):
+    # `| head -1` said "[Errno 32] Broken pipe". Mutations: print in place of put; what is left in the buffer is flushed
+    # at the end of the process, and complained of.
+    reader, writer = os.pipe()
+    os.close(reader)
+    code = "import sys; from bioinstruct_jax import cli; sys.exit(cli.main())"
+    with open(writer, "wb") as closed:
+        done = subprocess.run(
+            [sys.executable, "-c", code, *words.split()], stdout=closed, stderr=subprocess.PIPE, text=True, cwd=tmp_path
+        )
+    assert (done.returncode, done.stderr) == (141, "")
 
 
 def test_a_program_is_shown_neither_prompt_nor_colour(monkeypatch, capsys):
