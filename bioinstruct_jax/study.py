@@ -90,6 +90,7 @@ def run(job: Study, options: Options, interrupt: Interrupt) -> int:
     if options.dry_run:
         put(estimate.said(job, wanted))
         return 0
+    folder.check(job)  # before anything is put into it
     with folder.claimed(job) as claim, Progress() as progress:
         out = folder.begin(job)
 

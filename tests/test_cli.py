@@ -53,6 +53,8 @@ def test_the_command_and_the_module_are_the_same():
     module = command("-m", "bioinstruct_jax.train", "--sead=1")
     script = command("-c", "import sys; from bioinstruct_jax.cli import main; sys.exit(main())", "train", "--sead=1")
     assert (module.returncode, module.stderr) == (script.returncode, script.stderr)
+    package = command("-m", "bioinstruct_jax", "train", "--sead=1")
+    assert (package.returncode, package.stderr) == (script.returncode, script.stderr)
 
 
 def test_version(capsys):

@@ -250,6 +250,16 @@ def test_a_cell_that_cannot_be_run_leaves_the_others_their_lines(tmp_path, monke
     assert all(line.startswith(f"cd {Path.cwd()} && {sys.executable} -m ") for line in lines)
 
 
+def test_nothing_is_put_into_a_folder_of_something_else(tmp_path):
+    # Mutation: the lock made before anybody looks whose folder it is.
+    (tmp_path / "study").mkdir()
+    (tmp_path / "study" / "thesis.tex").write_text("mine")
+    said = call(grids.file(tmp_path))
+    assert said.code == 2
+    assert "is no study and not empty" in said.err
+    assert [file.name for file in (tmp_path / "study").iterdir()] == ["thesis.tex"]
+
+
 def test_the_exit_code_is_that_of_what_was_asked_for(tmp_path, capsys):
     # Mutation: `wanted` not looked at.
     from bioinstruct_jax.studies import grid
