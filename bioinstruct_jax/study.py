@@ -127,7 +127,7 @@ def printed(job: Study, wanted: "list[Cell]") -> int:
             continue
         if ahead:
             cells.begin(job, cell, ahead)
-            print(commands.anywhere(ahead))
+            put(commands.anywhere(ahead))
     return failed
 
 

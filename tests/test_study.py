@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from bioinstruct_jax import schema, study, train
-from bioinstruct_jax.studies import arms, folder
+from bioinstruct_jax.studies import arms, cells, folder
 from bioinstruct_jax.studies.job import Study
 from tests import tiny_run
 from tests.evaluations import Said
@@ -66,7 +66,7 @@ def test_scores_that_cannot_be_used_cost_their_cell_alone(tmp_path, capsys):
         place = tmp_path / "study" / one.scores
         scored.write(place, one.cell.name, {"medqa": scored.Marks([number % 2, 1.0, 0.0, 1.0])})
         (place / "finished.json").write_text("{}")
-    torn = states[2]
+    torn = states[0]  # the base
     [samples] = (tmp_path / "study" / torn.scores / torn.cell.name).glob("samples_*.jsonl")
     samples.write_bytes(samples.read_bytes()[:300])
     after = {one.cell.name: one for one in study.results(made, states)}
@@ -74,6 +74,7 @@ def test_scores_that_cannot_be_used_cost_their_cell_alone(tmp_path, capsys):
     assert "broken JSON" in after[torn.cell.name].why
     marked = sorted(file.parent.name for file in (tmp_path / "study").glob("scores/*/finished.json"))
     assert marked == sorted(name for name in after if name != torn.cell.name)
+    assert "broken JSON" in cells.state(made, torn.cell).why  # told by the next look too
     assert "report.html" in capsys.readouterr().out
     told = json.loads((tmp_path / "study" / "study.json").read_text())
     assert any(torn.cell.name in note for note in told["notes"])

@@ -25,9 +25,10 @@ from bioinstruct_jax.data.output.shards import Sink
 from bioinstruct_jax.data.prompts import Template, template
 from bioinstruct_jax.data.records import Record
 from bioinstruct_jax.evaluation.contamination import DATA
+from bioinstruct_jax.evaluation.runner import inputs
 from bioinstruct_jax.evaluation.runner.job import Shots
 from bioinstruct_jax.evaluation.runner.planned import Planned, planned
-from bioinstruct_jax.studies import folder, grid, inputs, matching, unmatched
+from bioinstruct_jax.studies import folder, grid, matching, unmatched
 from bioinstruct_jax.studies import pool as pools
 from bioinstruct_jax.studies.found import Rows
 from bioinstruct_jax.studies.job import Study

@@ -9,8 +9,9 @@ from typing import Any
 from bioinstruct_jax import files, run_folder, settings
 from bioinstruct_jax.config import Train
 from bioinstruct_jax.evaluation.runner import folder as scored
+from bioinstruct_jax.evaluation.runner import inputs
 from bioinstruct_jax.evaluation.runner.job import Evaluate
-from bioinstruct_jax.studies import arms, commands, folder, inputs, warmup
+from bioinstruct_jax.studies import arms, commands, folder, learners, warmup
 from bioinstruct_jax.studies.commands import Command
 from bioinstruct_jax.studies.found import Rows, State
 from bioinstruct_jax.studies.grid import Cell
@@ -50,8 +51,8 @@ def state(job: Study, cell: Cell) -> State:
     code = ended(out, cell)
     if code not in (None, 0, *SAVED):
         return replace(known, status="failed", why=why(out / log) or f"exit code {code}, and no word of why")
-    told = "; ".join(_behind(job, cell, out)) if left[0].verb == "evaluate" else ""
-    return replace(known, status="stopped" if known.run or known.scores else "waiting", why=told)
+    told = _behind(job, cell, out) or [_kept(out, cell).get("unusable", "")] if left[0].verb == "evaluate" else []
+    return replace(known, status="stopped" if known.run or known.scores else "waiting", why="; ".join(told))
 
 
 class RunError(ValueError):
@@ -74,31 +75,23 @@ def ahead(job: Study, cell: Cell) -> list[Command]:
 
 
 def begin(job: Study, cell: Cell, ahead: Sequence[Command]) -> None:
-    """What stands before commands that are to be run: older scores do not count, and what they will read is kept.
-
-    Whoever runs them. What was kept of an evaluation that has not ended stays, for it may run elsewhere at this moment:
-    if it is not what is there now, its scores do not count, which is safe.
-    """
-    out = folder.place(job)
-    mark, run = out / folder.SCORES / cell.name / scored.FINISHED, out / folder.RUNS / cell.name
-    anew = mark.exists() or (ahead[0].verb == "train" and not run.exists())
-    mark.unlink(missing_ok=True)  # first: it may not stand for scores of what is kept now
-    if anew or not _kept(out, cell).get("inputs"):
-        _keep(out, cell, inputs=inputs.inputs(job, cell))
-
-
-def reads(job: Study, cell: Cell) -> None:
-    """Keep what an evaluation that begins now will read; the base of a tuned cell is that of its training."""
-    out, now = folder.place(job), inputs.inputs(job, cell)
-    before = _kept(out, cell).get("inputs", {})
-    base = {key: before[key] for key in ("model",) if cell.kind == "tuned" and key in before and key in now}
-    _keep(out, cell, inputs=now | base)
+    """What stands before commands that are to be run: scores of a cell that is trained first are of an older run."""
+    if ahead[0].verb == "train":
+        (folder.place(job) / folder.SCORES / cell.name / scored.FINISHED).unlink(missing_ok=True)
 
 
 def unscored(job: Study, state: State, why: str) -> State:
-    """A cell whose scores cannot be used, as `why` says: they do not count as finished any more."""
-    (folder.place(job) / folder.SCORES / state.cell.name / scored.FINISHED).unlink(missing_ok=True)
+    """A cell whose scores cannot be used: they are not finished any more, and the reason is kept until they are."""
+    out = folder.place(job)
+    _keep(out, state.cell, unusable=why)
+    (out / folder.SCORES / state.cell.name / scored.FINISHED).unlink(missing_ok=True)
     return replace(state, status="stopped", why=why)
+
+
+def base(job: Study, cell: Cell) -> None:
+    """Keep which base a tuned cell has, when its evaluation begins."""
+    if cell.kind == "tuned" and (digest := _base(job, cell)):
+        _keep(folder.place(job), cell, base=digest)
 
 
 def note(out: Path, cell: Cell, code: int) -> None:
@@ -123,10 +116,19 @@ def _file(out: Path, cell: Cell) -> Path:
     return out / folder.LOGS / f"{cell.name}.json"
 
 
+def _base(job: Study, cell: Cell) -> str:
+    return inputs.place(learners.train_settings(learners.of(job, cell.model)).model.weights)
+
+
 def _moved(job: Study, cell: Cell, out: Path) -> list[str]:
-    """What was there when a cell was begun, and is another now; nothing of cells that no study began."""
-    before, now = _kept(out, cell).get("inputs", {}), inputs.inputs(job, cell)
-    return [name for name, digest in now.items() if before.get(name, digest) != digest]
+    """What a finished evaluation had read and is another now; what a cell tunes itself, `_trained` looks at."""
+    before = scored.read(out / folder.SCORES / cell.name)
+    now = inputs.inputs(commands.evaluation(job, cell))
+    return [
+        name
+        for name, digest in now.items()
+        if before.get(name, digest) != digest and not (cell.kind == "tuned" and name.startswith(f"{cell.name}/"))
+    ]
 
 
 def _rows(out: Path, cell: Cell) -> Rows | None:
@@ -156,7 +158,8 @@ def _trained(job: Study, cell: Cell, out: Path) -> bool:
             f"{place} was tuned on other rows than {file} has now: undo what changed them, or move that folder away, "
             "or give another --out=FOLDER"
         )
-    if finished and "model" in _moved(job, cell, out):
+    base, now = _kept(out, cell).get("base"), _base(job, cell)
+    if finished and base and now and base != now:
         raise RunError(
             f"{place} was tuned on another base than {new.model.weights} is now: put that one back, or move that "
             f"folder and {_file(out, cell)} away, or give another --out=FOLDER"

@@ -70,8 +70,9 @@ def check(job: Study) -> Study | None:
 
 
 def _scored_cells(out: Path) -> list[str]:
-    """Names of the cells that are scored."""
-    return sorted(one.parent.name for one in out.glob(f"{SCORES}/*/finished.json"))
+    """Names of the cells that are or were scored."""
+    found = {one.parent.parent.name for one in out.glob(f"{SCORES}/*/*/results_*.json")}
+    return sorted(found | {one.parent.name for one in out.glob(f"{SCORES}/*/finished.json")})
 
 
 def scored(job: Study) -> Evaluate:

@@ -136,7 +136,7 @@ def read(scores: Scores, task: str, job: Evaluate) -> dict[Protocol, Gathered]:
 def _of(cell: str) -> Iterator[None]:
     try:
         yield
-    except (ValueError, OSError) as error:
+    except (ValueError, FileNotFoundError) as error:
         raise UnusableError(cell, str(error)) from error
 
 

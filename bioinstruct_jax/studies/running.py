@@ -110,7 +110,7 @@ def _start(job: Study, one: Running, claim: int) -> None:
     command = one.commands.popleft()
     one.began = one.began or time.monotonic()
     if command.verb == "evaluate":
-        cells.reads(job, one.cell)
+        cells.base(job, one.cell)
     one.log.parent.mkdir(parents=True, exist_ok=True)
     with one.log.open("ab") as log:
         log.write(f"$ {line([command])}\n".encode())

@@ -131,10 +131,13 @@ def test_how_the_last_command_ended(study, code, status):
 
 
 def test_hypotheses_stand_before_scores(study):
-    # Mutation: `_declared` not called.
+    # Mutations: `_declared` not called; scores that do not count any more, and were seen, not counted.
     other = replace(study, hypotheses=(replace(study.hypotheses[0], on="QA"),))
     folder.begin(other)  # nothing is scored yet
-    grids.scored(study, grids.BASE)
+    scores = grids.scored(study, grids.BASE)
+    with pytest.raises(ValueError, match="hypotheses are declared before that"):
+        folder.begin(study)
+    (scores / "finished.json").unlink()
     with pytest.raises(ValueError, match="hypotheses are declared before that"):
         folder.begin(study)
     folder.begin(replace(other, seeds=(0, 1, 2, 3)))

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from bioinstruct_jax import files, settings
 from bioinstruct_jax.evaluation.results.samples import stamp
+from bioinstruct_jax.evaluation.runner import inputs
 from bioinstruct_jax.evaluation.runner.job import Evaluate
 
 CONFIG, STARTED, FINISHED, REPORT = "config.yaml", "started.json", "finished.json", "report.html"
@@ -42,7 +43,8 @@ def begin(job: Evaluate) -> Path:
     try:
         out.mkdir(parents=True, exist_ok=True)
         now = datetime.now(UTC).replace(tzinfo=None).isoformat(timespec="microseconds")
-        files.write_text(files.path(out / STARTED), json.dumps({"date": now}) + "\n")
+        began = {"date": now, "inputs": inputs.inputs(job)}  # before any of it is read
+        files.write_text(files.path(out / STARTED), json.dumps(began) + "\n")
         files.write_text(files.path(out / CONFIG), settings.dump(job))
     except OSError as error:
         raise ValueError(f"out {out}: it cannot be written ({error.strerror}); give another --out=FOLDER") from error
@@ -70,6 +72,11 @@ def finish(out: Path, code: int) -> None:
                     file.parent.rmdir()
     said = {**json.loads((out / STARTED).read_text(encoding="utf-8")), "code": code}
     files.write_text(files.path(out / FINISHED), json.dumps(said) + "\n")
+
+
+def read(out: Path) -> dict[str, str]:
+    """The `inputs` of a finished evaluation, as they were when it began."""
+    return dict(json.loads((out / FINISHED).read_text(encoding="utf-8")).get("inputs", {}))
 
 
 def finished(out: Path) -> bool:

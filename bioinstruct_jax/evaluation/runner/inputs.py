@@ -1,4 +1,4 @@
-"""What a cell's scores depend on beside its settings, by digest: weights, predictions and corpora that lie here."""
+"""What scores depend on beside the settings, by digest: weights, predictions and corpora that lie here."""
 
 import hashlib
 from functools import lru_cache
@@ -9,11 +9,9 @@ from upath import UPath
 
 from bioinstruct_jax import files
 from bioinstruct_jax.evaluation.runner import planned
+from bioinstruct_jax.evaluation.runner.job import Evaluate
 from bioinstruct_jax.evaluation.runner.questions import chosen_split
 from bioinstruct_jax.resources import shipped_base
-from bioinstruct_jax.studies import folder, learners
-from bioinstruct_jax.studies.grid import Cell
-from bioinstruct_jax.studies.job import Study
 from bioinstruct_jax.tasks.table import TASKS
 from bioinstruct_jax.tasks.task import Task
 
@@ -22,21 +20,18 @@ BLOCKS, BLOCK = 64, 2**16  # of a larger one, evenly over it
 KEPT = (".json", ".jsonl", ".safetensors", ".bin", ".model")  # of a model's folder, or a folder of predictions
 
 
-def inputs(job: Study, cell: Cell) -> dict[str, str]:
-    """Digests by what they are of: ``model``, ``adapter``, ``predictions``, ``corpora/<task>/<split>``.
+def inputs(job: Evaluate) -> dict[str, str]:
+    """Digests by what they are of: ``<model>/model``, ``/adapter``, ``/predictions``, ``corpora/<task>/<split>``.
 
-    What does not lie on this machine (hub ids, servers, buckets) is left out; so is what a cell tunes itself, whose
-    base is ``model``.
+    What does not lie on this machine (hub ids, servers, buckets) is left out.
     """
-    if cell.kind == "comparator":
-        one = next(one for one in job.comparators if one.name == cell.name)
+    made: dict[str, str] = {}
+    for one in job.models:
         places = {"model": one.model, "adapter": one.adapter, "predictions": one.predictions}
-    else:
-        places = {"model": learners.train_settings(learners.of(job, cell.model)).model.weights}
-    made = {name: told for name, place in places.items() if place and (told := _place(place))}
-    scored, corpora = folder.scored(job), files.path(job.corpora)
-    for name in planned.names(scored, corpora) if corpora.is_dir() else ():
-        if split := chosen_split(scored, TASKS[name], corpora):
+        made |= {f"{one.name}/{kind}": told for kind, name in places.items() if name and (told := place(name))}
+    corpora = files.path(job.corpora)
+    for name in planned.names(job, corpora) if corpora.is_dir() else ():
+        if split := chosen_split(job, TASKS[name], corpora):
             made[f"corpora/{name}/{split}"] = corpus(TASKS[name], split, corpora)
     return made
 
@@ -49,13 +44,13 @@ def corpus(task: Task[Any, Any], split: str, corpora: UPath) -> str:
     return hashlib.sha256("".join(told).encode()).hexdigest()
 
 
-def _place(name: str) -> str:
-    """Of a file, or of a folder with what stands one level below; empty where there is none."""
-    place = Path(str(shipped_base(name) or name)).expanduser()
-    if place.is_file():
-        return _file(place)
-    found = sorted(one for pattern in ("*", "*/*") for one in place.glob(pattern) if one.suffix in KEPT)
-    told = [f"{one.relative_to(place)} {_file(one)}\n" for one in found if one.is_file()]
+def place(name: str) -> str:
+    """Hex SHA-256 of a file, or of a folder with what stands one level below; empty where there is none."""
+    here = Path(str(shipped_base(name) or name)).expanduser()
+    if here.is_file():
+        return _file(here)
+    found = sorted(one for pattern in ("*", "*/*") for one in here.glob(pattern) if one.suffix in KEPT)
+    told = [f"{one.relative_to(here)} {_file(one)}\n" for one in found if one.is_file()]
     return hashlib.sha256("".join(told).encode()).hexdigest() if told else ""
 
 
