@@ -1,8 +1,10 @@
 """The folder of one run: which files stand in it, whether it is finished, and whether it may be continued."""
 
+import difflib
 import json
 import os
 import platform
+import re
 import sys
 from dataclasses import asdict, dataclass, replace
 from importlib import metadata
@@ -19,6 +21,7 @@ from bioinstruct_jax.training.metrics import read_rows
 CONFIG = "config.yaml"  # the first file of a run, and the sign that the folder is one
 EARLY = {CONFIG, "data.json", "rows.jsonl", "bad_rows.jsonl", "base", "tensorboard", "wandb"}  # before the first row
 PROTOCOLS = ("file", "local", "gs", "gcs")  # where orbax writes checkpoints; it has no way to s3://
+_KEY = re.compile(r"^[ -]*\w+(?=:)", re.MULTILINE)  # of a line of settings, with its indent
 _PACKAGES = ("bioinstruct-jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "transformers", "numpy")
 
 
@@ -214,20 +217,33 @@ def begun(folder: UPath) -> Train | None:
 def _free(folder: UPath, job: Train) -> bool:
     """Whether a run may begin in a folder: a new or empty one, or that of a run that never came to its first step.
 
-    That has settings as `train` writes them, or the beginning of this job's, if it was killed while it wrote them.
+    That holds what `train` writes before its metrics and nothing else, and settings as some version of it writes them,
+    whole or cut off by its end.
     """
     found = folder.iterdir() if folder.is_dir() else ()
     # The empty object that a bucket's console makes for a folder is listed as a file of the folder's own name.
     held = {file.name for file in found if file.name != folder.name or file.exists()}
     if CONFIG not in held:
         return not held
+    if not held <= EARLY:
+        return False
     written = (folder / CONFIG).read_bytes()
-    if held <= EARLY and settings.dump(job).encode().startswith(written):
+    if settings.dump(job).encode().startswith(written):
         return True
     try:
-        return settings.dump(settings.loads(written.decode(), job=Train, where=CONFIG)).encode() == written
-    except ValueError:
-        return False
+        if settings.dump(settings.loads(written.decode(), job=Train, where=CONFIG)).encode() == written:
+            return True
+    except ValueError:  # torn, or of another version
+        pass
+    return _written(written.decode(errors="replace"), settings.dump(job))
+
+
+def _written(text: str, ours: str) -> bool:
+    """Whether a settings file has nearly all keys of ours up to its last, in order, as none written by hand has."""
+    theirs, wanted = _KEY.findall(text), _KEY.findall(ours)
+    same = difflib.SequenceMatcher(None, wanted, theirs, autojunk=False).get_matching_blocks()
+    reached = max((block.a + block.size for block in same if block.size), default=0)
+    return settings.holds(text, Train) and 4 * sum(block.size for block in same) > 3 * reached
 
 
 def changes(old: Train, new: Train) -> list[str]:

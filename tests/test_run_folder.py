@@ -60,6 +60,9 @@ FOREIGN = {
     "settings of another verb": {"config.yaml": "out: scores\ntasks: [medqa]\nmodels: []\n", "finished.json": "{}"},
     "a run of another program": {"config.yaml": "lr: 1.0\nmodel: big\ntrainer: {}\n", "checkpoints/1/a": "mine"},
     "settings torn, files that come later": {"config.yaml": "", "report.html": "mine"},
+    "some settings in the order of ours": {"config.yaml": "name: small\nseed: 3\ntrainable: full\n"},
+    "a copy of what a run made": {"config.yaml": settings.dump(job()), "adapter/a": "mine", "notes.txt": "mine"},
+    "that of another version": {"config.yaml": settings.dump(job()) + "later: 1\n", "adapter/a": "mine"},
 }
 
 
@@ -67,7 +70,7 @@ FOREIGN = {
 @pytest.mark.parametrize("accept_changes", [False, True])
 def test_what_no_run_wrote_is_refused_and_left_as_it_is(tmp_path, held, accept_changes):
     # Mutation: a folder of any files taken for a new one, settings of anybody's for those of a run (`_free` without
-    # its comparison, `begun` without `settings.holds`).
+    # its comparison, `begun` without `settings.holds`); files that come later passed beside whole settings.
     place = tmp_path / "small"
     for name, text in held.items():
         (place / name).parent.mkdir(parents=True, exist_ok=True)
@@ -91,6 +94,40 @@ def test_a_run_that_was_killed_at_its_very_beginning_goes_on(tmp_path):
         (place / "config.yaml").write_bytes(whole[:end])
         open_run(job)
         assert (place / "config.yaml").read_bytes() == whole
+
+
+OTHER_VERSIONS = {
+    "with a key more": ("track: none\n", "track: none\nlater: 1\n"),
+    "with a key more within": ("  b1: 0.9\n", "  b0: 0.8\n  b1: 0.9\n"),
+    "with a key fewer": ("deterministic: false\n", ""),
+    "with keys fewer within": ("  length: 24\n  packing: true\n", ""),
+    "with a value no longer known": ("  remat: none\n", "  remat: some\n"),
+}
+
+
+@pytest.mark.parametrize("change", OTHER_VERSIONS.values(), ids=OTHER_VERSIONS.keys())
+def test_a_run_of_another_version_that_never_came_to_its_first_step_is_begun_anew(tmp_path, change):
+    # Mutation: settings that this version cannot read taken for somebody's.
+    first, place = _job(tmp_path), tmp_path / "small"
+    open_run(first)
+    (place / "data.json").touch()
+    text = settings.dump(first)
+    assert change[0] in text
+    (place / "config.yaml").write_text(text.replace(*change))
+    open_run(replace(first, seed=3))
+    assert (place / "config.yaml").read_text() == settings.dump(replace(first, seed=3))
+
+
+def test_settings_that_were_torn_are_written_anew_for_another_seed(tmp_path):
+    # Mutation: only the beginning of this job's own settings taken for torn ones; half a letter taken for somebody's.
+    first = _job(tmp_path / "Größe")
+    place = tmp_path / "Größe" / "small"
+    open_run(first)
+    whole = (place / "config.yaml").read_bytes()
+    for end in {*range(0, len(whole), 7), whole.index("ö".encode()) + 1}:
+        (place / "config.yaml").write_bytes(whole[:end])
+        open_run(replace(first, seed=3))
+        assert (place / "config.yaml").read_text() == settings.dump(replace(first, seed=3))
 
 
 def test_a_finished_run_is_one_whatever_was_taken_out_of_it(tmp_path):
