@@ -8,7 +8,7 @@ from typing import Any
 from bioinstruct_jax.evaluation import classification, extraction, label_answers
 from bioinstruct_jax.evaluation.bootstrap import ratio
 from bioinstruct_jax.evaluation.choice_answers import choice
-from bioinstruct_jax.evaluation.extraction import Extracted
+from bioinstruct_jax.evaluation.extraction import WINDOW, Extracted
 from bioinstruct_jax.evaluation.runner.outputs import Output
 from bioinstruct_jax.evaluation.runner.questions import Question
 from bioinstruct_jax.evaluation.scoring import always, given
@@ -19,7 +19,12 @@ from bioinstruct_jax.tasks.task import Task
 
 FAMILIES = ("choice", "yes_no", "inference", "relations")
 UNKNOWN, CUT = "unknown label", "cut off"
-_LAST = re.compile(r"\w+[^\S\n]*\Z")  # the word at the end of a text, if no sign or line end closes it
+_LAST = re.compile(r"(?<!\w)\w+[^\S\n]*\Z")  # the word at the end of a text, if no sign or line end closes it
+_JOINS = re.compile(  # what stands before it, if it is named beside another answer
+    r"(?:\b(?:and|or|nor|vs|versus|as well as)\b\.?|[,;/&+|])[\s\"'(\[{*_]*"
+    r"(?:\b(?:the|an?|no|not|possibly|perhaps|option|choice|answer|letter|label|class)\b[\s\"'(\[{*_]*){0,3}\Z",
+    re.IGNORECASE,
+)
 _NO_ANSWER = "\u019b"  # a letter of which no answer is made
 _SYNONYMS = {**label_answers.NLI, **label_answers.ASSOCIATION}
 
@@ -27,7 +32,8 @@ _SYNONYMS = {**label_answers.NLI, **label_answers.ASSOCIATION}
 class OneLabel:
     """Scores texts by the answer that is read out of them; one without an answer is wrong and stays in.
 
-    The last word of a text that was cut is no answer, unless the answer is all that was written.
+    The last word of a text that was cut is no answer, unless the answer is all that was written. It still makes a text
+    ambiguous that names it beside another answer: "It is B or A".
 
     `version` is raised whenever a score changes for the same texts, so whenever `extraction.VERSION` is. `labels` of a
     choice task are the task's letters, of which an item uses as many as it has options.
@@ -145,6 +151,7 @@ def _of_cut(text: str, read: Callable[[str], Extracted[str]]) -> Extracted[str]:
         return found
     without = read(text[: last.start()] + _NO_ANSWER * len(last[0]))
     part = found.span is not None and without.span is not None and without.span[1] > found.span[0]
-    if without.value is not None and (not part or without.value == found.value):
+    joined = found.why == "ambiguous" and _JOINS.search(text[max(0, last.start() - WINDOW) : last.start()])
+    if without.value is not None and not joined and (not part or without.value == found.value):
         return without
     return Extracted(None, CUT) if rests else found

@@ -87,7 +87,8 @@ def test_labels_made_elsewhere(label, answer, why):
         ("medqa", "The answer is B\n", "B", "stated", (14, 15)),
         ("medqa", "Answer: B fits. Wait, A", "B", "stated", (8, 9)),
         ("medqa", "It could be B.\nA", "B", "stated", (12, 13)),
-        ("medqa", "It is B or A", "B", "mentioned", (6, 7)),
+        ("medqa", "The answer is B. A", "B", "stated", (14, 15)),
+        ("medqa", "It is B because A", "B", "mentioned", (6, 7)),
         ("medqa", "B. It thins the blood, becau", "B", "stated", (0, 1)),
         ("medqa", "I chose B. Warfarin", "B", "stated", (8, 9)),
         ("medqa", "Of all the B cells", None, "nothing", None),
@@ -95,7 +96,7 @@ def test_labels_made_elsewhere(label, answer, why):
         ("medqa", " (B", "B", "exact", (2, 3)),
         ("medqa", "Warfarin", "B", "option text", (0, 8)),
         ("pubmedqa", "It says no", None, "cut off", None),
-        ("pubmedqa", "yes, maybe", "yes", "stated", (0, 3)),
+        ("pubmedqa", "yes, but no", "yes", "stated", (0, 3)),
         ("pubmedqa", "no", "no", "exact", (0, 2)),
         ("gad", "The gene is not associated", None, "cut off", None),
         ("gad", "not associated", "not associated", "exact", (0, 14)),
@@ -115,6 +116,41 @@ def test_the_last_word_of_a_text_that_was_cut_is_no_answer(name, text, answer, w
     for finish in ("", "end", "stop"):
         _, (one,) = scored(one_label, asked, [Output(text=text, finish=finish)])
         assert one.why != "cut off"
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("medqa", "It is B or A"),
+        ("medqa", "Both A and B"),
+        ("medqa", "Both option A and option B "),
+        ("medqa", "**A** or **B"),
+        ("medqa", "Either B vs. A"),
+        ("medqa", "A, B"),
+        ("medqa", "It is Warfarin or Heparin"),
+        ("pubmedqa", "Yes and no"),
+        ("pubmedqa", "Yes/No"),
+        ("pubmedqa", "yes, maybe"),
+        ("gad", "associated or not associated"),
+        ("mednli", "entailment and/or contradiction"),
+    ],
+)
+def test_an_ambiguous_text_is_none_the_clearer_for_being_cut(name, text):
+    # Mutation: what is left without the last word is read: a model that rambles scores more once it is cut.
+    asked = [question(TASKS[name], ITEMS[name][0])]
+    one_label = scorer(TASKS[name], "generated", TASKS[name].family.formats[0])
+    for finish in ("stop", "length"):
+        _, (one,) = scored(one_label, asked, [Output(text=text, finish=finish)])
+        assert (one.answer, one.why, one.span) == (None, "ambiguous", None)
+
+
+@pytest.mark.timeout(20)
+def test_a_long_word_that_was_cut_is_read_in_linear_time():
+    # Mutation: the last word searched for from each of its letters: 200,000 of them and a sign take minutes.
+    asked = [question(TASKS["medqa"], ITEMS["medqa"][0])]
+    texts = [Output(text=text, finish="length") for text in ("a" * 200_000 + "-", "a" * 200_000 + " " * 200_000 + ".")]
+    _, found = scored(scorer(TASKS["medqa"], "generated", "letter"), asked * 2, texts)
+    assert [one.answer for one in found] == [None, None]
 
 
 def test_a_part_of_the_option_that_a_cut_text_gives_is_no_answer():
