@@ -233,6 +233,7 @@ def test_hub_errors_say_what_to_do(monkeypatch):
         fails(errors.OfflineModeIsEnabled("offline"))
     assert asked["name"] == "owner/model"
     assert asked["revision"] == "v1"
+    assert not any("bin" in pattern or "pth" in pattern for pattern in asked["allow_patterns"])
 
 
 def test_a_base_is_looked_for_without_its_weights(monkeypatch):
@@ -245,7 +246,6 @@ def test_a_base_is_looked_for_without_its_weights(monkeypatch):
     assert asked["revision"] == "v1"
     assert "config.json" in asked["allow_patterns"]
     assert not [pattern for pattern in asked["allow_patterns"] if "safetensors" in pattern]
-    assert not any("bin" in pattern or "pth" in pattern for pattern in asked["allow_patterns"])
 
 
 def test_offline_is_one_clear_line(tmp_path):
