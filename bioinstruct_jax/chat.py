@@ -143,8 +143,9 @@ def run(job: Chat) -> int:
         where = "" if interactive else f"line {number}: "
         if line.startswith("/") and line.split()[0] == "/quit":
             break
-        if wrong := undecoded(line):
-            say(f"error: {where}{wrong}; write it as UTF-8")
+        lower, wrong = undecoded(line)
+        if wrong:
+            say(f"error: {'' if interactive else f'line {number + lower}: '}{wrong}; write it as UTF-8")
             failed += 1
         elif line.startswith("/"):
             failed += not command(line, talk, where)

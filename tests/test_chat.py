@@ -352,8 +352,9 @@ def test_what_is_no_text_has_no_answer_and_the_rest_goes_on(alpaca, monkeypatch,
 
 def test_a_line_in_another_encoding_is_named_and_the_rest_goes_on(alpaca, asked, monkeypatch, capsys):
     # Mutations: half of a surrogate pair told, without line or encoding; the seed of later answers moved by the line;
-    # an input that is no text taken; a line for what has no answer, which a prompt that is too long has not either.
-    given = "One?\nCafé?\n/input Café\nThree?\n".encode("latin-1")
+    # an input that is no text taken; a line for what has no answer, which a prompt that is too long has not either; of
+    # a text of several lines the first told.
+    given = "One?\nCafé?\nA\\\ncafé?\nThree?\n".encode("latin-1")
     options = (f"--model={alpaca}", "--max_tokens=3", "--temperature=1")
     for errors in ("strict", "surrogateescape"):
         asked.clear()
@@ -363,9 +364,9 @@ def test_a_line_in_another_encoding_is_named_and_the_rest_goes_on(alpaca, asked,
         said = [line for line in captured.err.splitlines() if line.startswith("error: ")]
         assert said == [
             "error: line 2: byte 4 is 0xe9, which is not UTF-8; write it as UTF-8",
-            "error: line 3: byte 11 is 0xe9, which is not UTF-8; write it as UTF-8",
+            "error: line 4: byte 4 is 0xe9, which is not UTF-8; write it as UTF-8",
         ]
-        assert [request.seed for request, _ in asked] == [0, 2]
+        assert [request.seed for request, _ in asked] == [0, 3]
         assert captured.out == "".join(result.text + "\n" * (not result.text.endswith("\n")) for _, result in asked)
 
 

@@ -62,14 +62,19 @@ def read_line(prompt: str) -> str | None:
         return None
 
 
-def undecoded(text: str) -> str:
-    """The first byte of a text of `lines` that was no text, and where in the line it stands; empty if all was."""
+def undecoded(text: str) -> tuple[int, str]:
+    """The first byte of a text of `lines` that was no text, and where in its line it stands; empty if all was.
+
+    Before it: how many lines of the text that line comes after the first, whose number `lines` gives.
+    """
     for place, char in enumerate(text):
         if "\udc80" <= char <= "\udcff":
             before = text[:place].rpartition("\n")[2].encode("utf-8", "surrogatepass")
             encoding = (sys.stdin.encoding or "utf-8").upper()
-            return f"byte {len(before) + 1} is {ord(char) - 0xDC00:#x}, which is not {encoding}"
-    return ""
+            return text.count(
+                "\n", 0, place
+            ), f"byte {len(before) + 1} is {ord(char) - 0xDC00:#x}, which is not {encoding}"
+    return 0, ""
 
 
 def harmless(text: str) -> str:

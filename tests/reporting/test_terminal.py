@@ -87,11 +87,12 @@ def test_a_terminal_is_asked_line_by_line(monkeypatch, capsys):
 
 @pytest.mark.parametrize("errors", ["strict", "surrogateescape"])
 def test_what_is_no_text_is_told_and_the_rest_is_read(monkeypatch, errors):
-    # Mutations: strict left on, by which one byte ends everything; a place counted in letters, or over two lines.
+    # Mutations: strict left on, by which one byte ends everything; a place counted in letters, or over two lines; the
+    # line told that the text begins with, and the byte counted in another.
     given = "Größe?\nGröße\\\nµ".encode() + b"\xe9?\nand\n"
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(given), encoding="utf-8", errors=errors))
     found = [(number, terminal.undecoded(line)) for number, line in terminal.lines()]
-    assert found == [(1, ""), (2, "byte 3 is 0xe9, which is not UTF-8"), (4, "")]
+    assert found == [(1, (0, "")), (2, (1, "byte 3 is 0xe9, which is not UTF-8")), (4, (0, ""))]
 
 
 def test_control_characters_do_not_reach_a_terminal():
