@@ -139,19 +139,28 @@ def run(job: Chat) -> int:
 
     # ---------------------------------------------------------------- instruction, answer
     asked = failed = 0
+    lost = ""  # which /input could not be read, as long as nothing took its place
     for number, line in lines():
         where = "" if interactive else f"line {number}: "
-        if line.startswith("/") and line.split()[0] == "/quit":
+        name = line.split()[0] if line.startswith("/") else ""
+        if name == "/quit":
             break
         lower, wrong = undecoded(line)
         if wrong:
             say(f"error: {'' if interactive else f'line {number + lower}: '}{wrong}; write it as UTF-8")
             failed += 1
-        elif line.startswith("/"):
-            failed += not command(line, talk, where)
+            if name == "/input":
+                talk.input, lost = "", "the /input before it" if interactive else f"the /input of line {number}"
+        elif name:
+            known = command(line, talk, where)
+            failed += not known
+            lost = "" if known and name in ("/input", "/new") else lost
+        elif line.strip() and lost:
+            say(f"error: {where}not answered, for {lost} could not be read; write that again, or /new")
+            failed += 1
         elif line.strip():
             failed += not answer(line.strip(), talk, loaded, job, asked, where)
-        asked += not line.startswith("/") and bool(line.strip())
+        asked += not name and bool(line.strip())
     return int(failed > 0 and not interactive)
 
 

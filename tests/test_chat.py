@@ -370,6 +370,25 @@ def test_a_line_in_another_encoding_is_named_and_the_rest_goes_on(alpaca, asked,
         assert captured.out == "".join(result.text + "\n" * (not result.text.endswith("\n")) for _, result in asked)
 
 
+@pytest.mark.parametrize("interactive", [False, True])
+def test_after_an_input_that_cannot_be_read_nothing_is_answered_without_it(
+    llama2, asked, monkeypatch, capsys, interactive
+):
+    # Mutations: the instruction answered about nothing, or about the input before; answers refused for ever; /help, an
+    # unknown command, or the refused instruction itself taken for what ends it.
+    given = "/input one\n/input Café\n/help\n/new now\nA?\nB?\n/input two\nC?\n"
+    given += "/input Café\nD?\n/input\nE?\n/input é\n/new\nF?\n"
+    stream = io.TextIOWrapper(io.BytesIO(given.encode("latin-1")), encoding="utf-8", errors="surrogateescape")
+    stream.isatty = lambda: interactive  # type: ignore[method-assign]
+    monkeypatch.setattr(sys, "stdin", stream)
+    assert chat.main([f"--model={llama2}", "--max_tokens=2"]) == (not interactive)
+    prompts = [request.prompt[-1].text for request, _ in asked]
+    assert prompts == ["[INST] C?\n\ntwo [/INST]", "[INST] E? [/INST]", "[INST] F? [/INST]"]
+    told = re.findall(r"error: (?:line (\d+): )?not answered, for the /input (.*) could", capsys.readouterr().err)
+    lines = [("5", "of line 2"), ("6", "of line 2"), ("10", "of line 9")]
+    assert told == ([("", "before it")] * 3 if interactive else lines)
+
+
 # -------------------------------------------------------------------- other processes
 
 ONE_DEVICE = os.environ["XLA_FLAGS"] + " --xla_force_host_platform_device_count=1"  # the last holds
