@@ -63,6 +63,12 @@ def test_the_exit_codes_of_a_guide_are_those_of_the_help(verb):
     assert codes(verb) - {0} <= shown, (codes(verb), shown)
 
 
+def test_the_exit_code_of_every_verb_is_told_once_for_all():
+    # Mutation: the code that `put` ends with changed, or the sentence taken out.
+    (code,) = re.findall(r"SystemExit\((\d+)\)", commands.source("bioinstruct_jax.reporting.terminal").read_text())
+    assert f"exit code {code} says" in (pages.ROOT / "docs/README.md").read_text(encoding="utf-8")
+
+
 def test_what_reproduces_a_figure_can_be_run():
     # Mutation: a benchmark renamed.
     rows = [row for head, *rows in pages.tables(pages.ROOT / "docs/reproducing.md") for row in rows if len(head) >= 3]
