@@ -225,7 +225,7 @@ def _free(folder: UPath, job: Train) -> bool:
     held = {file.name for file in found if file.name != folder.name or file.exists()}
     if CONFIG not in held:
         return not held
-    if not held <= EARLY:
+    if not held <= EARLY | {"environment.json", "timing.jsonl"}:  # also where its metrics were taken away
         return False
     written = (folder / CONFIG).read_bytes()
     if settings.dump(job).encode().startswith(written):
