@@ -135,12 +135,11 @@ def differences(
         corner: what rows and columns are.
         rows: of each cell its text, how strong its colour is (-5 to 5; above 0: better), and whether it is framed.
     """
-    made = []
-    for label, cells in rows:
-        colours = [
-            f"{'gain' if strength > 0 else 'loss'}{abs(strength)}" if strength else "" for _, strength, _ in cells
-        ]
-        made.append((label, [(cell[0], colour, cell[2]) for cell, colour in zip(cells, colours, strict=True)]))
+
+    def colour(strength: int) -> str:
+        return f"{'gain' if strength > 0 else 'loss'}{abs(strength)}" if strength else ""
+
+    made = [(label, [(text, colour(strength), framed) for text, strength, framed in cells]) for label, cells in rows]
     return _shaded("matrix heat", caption, (corner, *columns), made, broad=True)
 
 

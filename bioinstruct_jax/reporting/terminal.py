@@ -71,9 +71,8 @@ def undecoded(text: str) -> tuple[int, str]:
         if "\udc80" <= char <= "\udcff":
             before = text[:place].rpartition("\n")[2].encode("utf-8", "surrogatepass")
             encoding = (sys.stdin.encoding or "utf-8").upper()
-            return text.count(
-                "\n", 0, place
-            ), f"byte {len(before) + 1} is {ord(char) - 0xDC00:#x}, which is not {encoding}"
+            lower = text.count("\n", 0, place)
+            return lower, f"byte {len(before) + 1} is {ord(char) - 0xDC00:#x}, which is not {encoding}"
     return 0, ""
 
 

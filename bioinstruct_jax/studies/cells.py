@@ -120,13 +120,12 @@ def _base(job: Study, cell: Cell) -> str:
     return inputs.place(learners.train_settings(learners.of(job, cell.model)).model.weights)
 
 
-def _moved(job: Study, cell: Cell, out: Path) -> list[str]:
+def _moved(cell: Cell, place: Path, new: Evaluate) -> list[str]:
     """What a finished evaluation had read and is another now; what a cell tunes itself, `_trained` looks at."""
-    before = scored.read(out / folder.SCORES / cell.name)
-    now = inputs.inputs(commands.evaluation(job, cell))
+    before = scored.read(place)
     return [
         name
-        for name, digest in now.items()
+        for name, digest in inputs.inputs(new).items()
         if before.get(name, digest) != digest and not (cell.kind == "tuned" and name.startswith(f"{cell.name}/"))
     ]
 
@@ -189,7 +188,7 @@ def _behind(job: Study, cell: Cell, out: Path) -> list[str]:
         models = (replace(new.models[0], template=old.models[0].template),)
     tasks = new.tasks if old.tasks == job.scored().tasks else old.tasks  # groups, of a time before they were named
     old = replace(old, out=new.out, corpora=new.corpora, models=models, tasks=tasks)
-    changed, moved = settings.changes(old, new), _moved(job, cell, out)
+    changed, moved = settings.changes(old, new), _moved(cell, place, new)
     return [
         *([f"scored with other settings ({'; '.join(changed)})"] if changed else []),
         *([f"{', '.join(moved)}: not what it was when the cell was scored"] if moved else []),

@@ -8,9 +8,9 @@ from upath import UPath
 from bioinstruct_jax.data import guard
 from bioinstruct_jax.tasks import answers, reading
 from bioinstruct_jax.tasks.reading import Row
-from bioinstruct_jax.tasks.task import Answer, Family, Licence, Split, Task
+from bioinstruct_jax.tasks.task import Answer, Family, G, I, Licence, Split, Task
 
-RESTRICTED_FOLDER = "own-instructions-restricted"
+RESTRICTED = "-restricted"  # behind the name of a folder whose text is neither shown nor kept nor sent
 
 
 @dataclass(frozen=True)
@@ -58,27 +58,36 @@ def read(folder: UPath, split: Split) -> Iterator[Instruction]:
     """
     for name in split.files:
         for row in reading.json_objects(folder / name):
-            refuse_hidden(row, RESTRICTED_FOLDER, "own_instructions_restricted")
+            refuse_hidden(row)
             given = row.text("input", empty=True) if row.values.get("input") is not None else ""
             yield Instruction(f"{split.name}:{row.line}", row.text("instruction"), given, row.text("output"))
 
 
-def refuse_hidden(row: Row, folder: str, task: str) -> None:
-    """CorpusError for a row whose ``licence`` says that it is restricted, and which stands outside of `folder`.
-
-    Args:
-        folder, task: where such rows belong, and what scores them.
-    """
-    licence = row.values.get("licence")
+def refuse_hidden(row: Row) -> None:
+    """CorpusError for a row whose ``licence`` says that it is restricted, and which stands in an open folder."""
+    licence, place = row.values.get("licence"), row.file.parent.name
     hidden = guard.is_restricted(licence) if isinstance(licence, str) else licence is not None
-    if hidden and row.file.parent.name != folder:
+    if hidden and not place.endswith(RESTRICTED):
         row.fail(
-            f"'licence' is {reading.shown(licence)}; text of {row.file.parent.name}/ stands in samples and reports: "
-            f"put the file into {folder}/, and score the task {task}"
+            f"'licence' is {reading.shown(licence)}; text of {place}/ stands in samples and reports: put the file into "
+            f"{place}{RESTRICTED}/, and score the task {f'{place}{RESTRICTED}'.replace('-', '_')}"
         )
 
 
-_OPEN = Task(
+def with_restricted(task: Task[I, G], rows: str) -> tuple[Task[I, G], Task[I, G]]:
+    """A task of the user's own, and the same for rows that nobody else may see, which have a folder of their own."""
+    hidden = replace(
+        task,
+        name=f"{task.name}_restricted",
+        title=f"{task.title}, restricted",
+        folder=f"{task.folder}{RESTRICTED}",
+        licence=replace(task.licence, kind="restricted"),
+        note=f"The same for {rows} that nobody else may see: their text is neither shown nor kept nor sent.",
+    )
+    return task, hidden
+
+
+_OPEN: Task[Instruction, str] = Task(
     name="own_instructions",
     title="The user's own instructions",
     family=OWN_INSTRUCTION,
@@ -89,16 +98,4 @@ _OPEN = Task(
     note="Its text stands in samples, reports and the cache, and goes to a judge or server that is named. An answer of "
     "one word scores 1 or 0.",
 )
-TASKS = (
-    _OPEN,
-    replace(
-        _OPEN,
-        name="own_instructions_restricted",
-        title="The user's own instructions, restricted",
-        folder=RESTRICTED_FOLDER,
-        licence=Licence(
-            "restricted", "as the user holds it", "bring your own: {instruction, input, output} in JSON lines"
-        ),
-        note="The same for rows that nobody else may see: their text is neither shown nor kept nor sent.",
-    ),
-)
+TASKS = with_restricted(_OPEN, "rows")

@@ -1,7 +1,6 @@
 """Own questions: the user's own, each with its options, so that answers are right or wrong. Labels are options too."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 from upath import UPath
 
@@ -9,9 +8,6 @@ from bioinstruct_jax.tasks import own_instructions, reading
 from bioinstruct_jax.tasks.choice import CHOICE, LETTERS, Choice
 from bioinstruct_jax.tasks.reading import Row
 from bioinstruct_jax.tasks.task import Licence, Split, Task
-
-RESTRICTED_FOLDER = "own-questions-restricted"
-_OBTAIN = "bring your own: {question, options, answer} in JSON lines"
 
 
 def read(folder: UPath, split: Split) -> Iterator[Choice]:
@@ -22,7 +18,7 @@ def read(folder: UPath, split: Split) -> Iterator[Choice]:
     """
     for name in split.files:
         for row in reading.json_objects(folder / name):
-            own_instructions.refuse_hidden(row, RESTRICTED_FOLDER, "own_questions_restricted")
+            own_instructions.refuse_hidden(row)
             options = _options(row)
             yield Choice(f"{split.name}:{row.line}", row.text("question"), options, _place(row, options))
 
@@ -54,27 +50,17 @@ def _place(row: Row, options: tuple[str, ...]) -> int:
     return places.pop()
 
 
-_OPEN = Task(
+_OPEN: Task[Choice, str] = Task(
     name="own_questions",
     title="The user's own questions with options",
     family=CHOICE,
     folder="own-questions",
     splits=tuple(Split(name, (f"{name}.jsonl",)) for name in ("train", "dev", "test")),
     read=read,
-    licence=Licence("open", "as the user holds it", _OBTAIN),
+    licence=Licence("open", "as the user holds it", "bring your own: {question, options, answer} in JSON lines"),
     subject="medicine",
     labels=tuple(LETTERS),
     note="Its text stands in samples, reports and the cache, and goes to a judge or server that is named. Options may "
     "differ in number.",
 )
-TASKS = (
-    _OPEN,
-    replace(
-        _OPEN,
-        name="own_questions_restricted",
-        title="The user's own questions with options, restricted",
-        folder=RESTRICTED_FOLDER,
-        licence=Licence("restricted", "as the user holds it", _OBTAIN),
-        note="The same for questions that nobody else may see: their text is neither shown nor kept nor sent.",
-    ),
-)
+TASKS = own_instructions.with_restricted(_OPEN, "questions")
